@@ -1,0 +1,24 @@
+"""Every metric of every process, with its sentence. Served for Prometheus where `LLMOS_METRICS_PORT` is set."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+_SECONDS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1, 2, 5, 15, 60, 300)
+
+JOBS_RECEIVED: Final = Counter("llmos_jobs_received", "Jobs taken up by preprocess.", ["task", "tenant"])
+JOBS_DEAD: Final = Counter("llmos_jobs_dead", "Jobs that ended as dead letters.", ["stage", "code"])
+JOBS_DONE: Final = Counter("llmos_jobs_done", "Jobs that ended as results.", ["model", "verdict"])
+JOBS_IN_FLIGHT: Final = Gauge("llmos_jobs_in_flight", "Jobs taken up and not yet safe on the next topic.", ["stage"])
+JOB_SECONDS: Final = Histogram("llmos_job_seconds", "From the broker's acceptance of a job to its result.", buckets=_SECONDS)
+BATCH_RUN_SECONDS: Final = Histogram("llmos_batch_run_seconds", "One run of a model.", ["model"], buckets=_SECONDS)
+BATCH_TOKENS: Final = Counter("llmos_batch_tokens", "Tokens given to models, without padding.", ["model"])
+BATCH_PADDED_TOKENS: Final = Counter("llmos_batch_padded_tokens", "The same, padding included.", ["model"])
+PROVIDER: Final = Gauge("llmos_provider", "1 for the ONNX Runtime provider that really runs.", ["model", "provider", "precision"])
+REPLIES_SKIPPED: Final = Counter("llmos_replies_skipped", "Replies whose topic does not exist.")
+
+
+def serve_metrics(port: int) -> None:
+    """Serve all metrics on 127.0.0.1:`port` from a thread of its own; 0 does nothing."""
+    if port:
+        start_http_server(port, addr="127.0.0.1")

@@ -1,0 +1,143 @@
+"""Job records to jobs: bytes become objects once, here, and whatever is wrong with one job touches no other.
+
+In: a record's bytes and place. Out: jobs in the record's order, each accepted or rejected with its own original bytes.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic_core
+
+from schemas.base import timestamp_from_ms
+from schemas.codes import Code
+from schemas.errors import MessageError
+from schemas.ids import derived_job_id
+from schemas.jobs import BULK_JOBS_MAX, TextJob, parse_job
+from schemas.work import Source
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A record of the jobs topic; `timestamp_ms` is when the broker took it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A job that is well formed."""
+
+    job: TextJob
+    source: Source
+    accepted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A job, or a whole record, that is not; `original` is that job's own bytes."""
+
+    error: MessageError
+    record: JobRecord
+    source: Source
+    original: bytes | None
+    job_id: str | None
+    reply_to: str | None = None
+
+
+def decode(record: JobRecord, record_bytes_max: int) -> Iterator[Accepted | Rejected]:
+    """What `record` holds; never raises for what strangers may send."""
+    try:
+        values = _values(record.value, record_bytes_max)
+    except MessageError as error:
+        yield Rejected(error, record, _source(record, None), record.value, None)
+        return
+    if isinstance(values, list):
+        yield from (_decode_one(record, value, index) for index, value in enumerate(values))
+    else:
+        yield _decode_one(record, values, None)
+
+
+def _values(value: bytes | None, record_bytes_max: int) -> Any:  # noqa: ANN401 (JSON is anything)
+    if not value:
+        raise MessageError(Code.EMPTY_RECORD, "the record has no value")
+    if len(value) > record_bytes_max:
+        raise MessageError(Code.RECORD_TOO_LARGE, f"{len(value):,} bytes are more than {record_bytes_max:,}")
+    try:
+        values = pydantic_core.from_json(value, allow_inf_nan=False)
+    except ValueError:
+        values = _lenient_values(value)
+    if isinstance(values, list) and not 1 <= len(values) <= BULK_JOBS_MAX:
+        raise MessageError(Code.BULK_TOO_LONG, f"an array holds 1 to {BULK_JOBS_MAX} jobs, not {len(values)}")
+    return values
+
+
+def _lenient_values(value: bytes) -> Any:  # noqa: ANN401
+    # The fast parser refuses a whole array for one bad byte, half a surrogate pair or NaN; this one lets them through, marked,
+    # so that only the job that holds them is refused.
+    try:
+        return json.loads(value.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        if not _is_utf8(value):
+            raise MessageError(Code.INVALID_UTF8, "the bytes are not UTF-8") from error
+        raise MessageError(Code.MALFORMED_JSON, f"not JSON: {error}") from error
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _decode_one(record: JobRecord, value: Any, index: int | None) -> Accepted | Rejected:  # noqa: ANN401
+    source = _source(record, index)
+    given = value if isinstance(value, dict) else {}
+    try:
+        job = parse_job(_completed(given, record, index) if given else value)
+    except MessageError as error:
+        original = record.value if index is None else _dump(value)
+        return Rejected(_utf8_error(error, original), record, source, original, _text(given.get("job_id")))
+    return Accepted(job, source, record.timestamp_ms)
+
+
+def _completed(given: dict[str, Any], record: JobRecord, index: int | None) -> dict[str, Any]:
+    """What the sender left out, filled in from the record's place, so that a replay fills in the same."""
+    filled = dict(given)
+    if "job_id" not in given:
+        filled["job_id"] = derived_job_id(record.timestamp_ms, record.topic, record.partition, record.offset, index or 0)
+    if "created_at" not in given:
+        filled["created_at"] = timestamp_from_ms(record.timestamp_ms)
+    return filled
+
+
+def _utf8_error(error: MessageError, original: bytes | None) -> MessageError:
+    if error.code is Code.LONE_SURROGATE and original is not None and not _is_utf8(original):
+        return MessageError(Code.INVALID_UTF8, "the bytes of this job are not UTF-8", error.path)
+    return error
+
+
+def _dump(value: Any) -> bytes:  # noqa: ANN401
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _text(value: object) -> str | None:
+    """A job id as far as it can be written down at all."""
+    if not isinstance(value, str) or not value:
+        return None
+    return value.encode("utf-8", "replace").decode()
+
+
+def _source(record: JobRecord, index: int | None) -> Source:
+    return Source(topic=record.topic, partition=record.partition, offset=record.offset, index=index)

@@ -1,0 +1,124 @@
+"""The whole of preprocess on one screen: records in, records out. Pure but for the clock that it is given.
+
+decode → prepare (validate · normalise · route · tokenise · cut) → pack → work records
+   └────────────┴── whatever cannot go on ──────────────────────→ dead letters
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Final
+
+from pipeline import metrics
+from pipeline.preprocess.decode import Accepted, JobRecord, Rejected, decode
+from pipeline.preprocess.packing import pack_rows
+from pipeline.preprocess.prepare import Prepared, Rules, prepare
+from pipeline.settings import Settings
+from schemas.base import timestamp_from_ms
+from schemas.codes import Code
+from schemas.dead_letters import DeadLetter, Header, Original, RawBytes
+from schemas.errors import MessageError
+
+_LOG = logging.getLogger(__name__)
+_VERSIONS: Final = {"llmos": version("llmos")}
+_BASE64_GROWTH: Final = 0.7
+"""Share of a record that original bytes may take, so that they fit in base64 with all the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One record to be produced."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+
+
+@dataclass(slots=True)
+class Output:
+    """What became of some records: everything in it must be delivered before they count as done."""
+
+    work: list[Outgoing] = field(default_factory=list)
+    dead: list[Outgoing] = field(default_factory=list)
+    replies: list[Outgoing] = field(default_factory=list)
+
+
+class Stage:
+    """Preprocess as a function of records; one thread at a time may call it."""
+
+    def __init__(self, settings: Settings, rules: Rules, clock_ms: Callable[[], int]) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._clock_ms = clock_ms
+
+    def run(self, records: Sequence[JobRecord]) -> Output:
+        """What `records` lead to; a job that cannot go on becomes a dead letter, whatever is wrong with it."""
+        received_ms = self._clock_ms()
+        decoded = [(record, outcome) for record in records for outcome in decode(record, self._settings.record_bytes_max)]
+        accepted = [(record, outcome) for record, outcome in decoded if isinstance(outcome, Accepted)]
+        prepared = self._prepare([outcome for _, outcome in accepted], received_ms)
+        refused = [outcome for _, outcome in decoded if isinstance(outcome, Rejected)]
+        refused += [
+            _rejected(record, outcome, error)
+            for (record, outcome), error in zip(accepted, prepared, strict=True)
+            if isinstance(error, MessageError)
+        ]
+        output = Output()
+        self._pack([row for row in prepared if isinstance(row, Prepared)], output)
+        self._bury(refused, output)
+        return output
+
+    def _prepare(self, jobs: Sequence[Accepted], received_ms: int) -> list[Prepared | MessageError]:
+        """`prepare` for all; where it breaks, for halves, until the job that breaks it is alone and refused."""
+        try:
+            return prepare(jobs, self._rules, received_ms)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it must not reach the neighbours)
+            if len(jobs) > 1:
+                half = len(jobs) // 2
+                return self._prepare(jobs[:half], received_ms) + self._prepare(jobs[half:], received_ms)
+            _LOG.exception("preparing failed", extra={"job_id": jobs[0].job.job_id})
+            return [MessageError(Code.PREPROCESS_FAILED, f"{type(error).__name__} while preparing the text")]
+
+    def _pack(self, rows: list[Prepared], output: Output) -> None:
+        for row in rows:
+            metrics.JOBS_RECEIVED.labels(row.item.job.task, row.item.job.tenant).inc()
+        records = pack_rows(rows, self._rules.models, packed_ms=self._clock_ms(), tokens_max=self._settings.work_tokens_max)
+        output.work.extend(Outgoing(topic, None, record) for topic, record in records)
+
+    def _bury(self, refused: Sequence[Rejected], output: Output) -> None:
+        for rejected in refused:
+            letter = self._dead_letter(rejected)
+            value = letter.__pydantic_serializer__.to_json(letter)
+            key = letter.job_id.encode() if letter.job_id else None
+            metrics.JOBS_DEAD.labels("preprocess", letter.code).inc()
+            output.dead.append(Outgoing(self._settings.dead_letters_topic, key, value))
+            if letter.reply_to and letter.reply_to.startswith(self._settings.reply_prefix):
+                output.replies.append(Outgoing(letter.reply_to, key, value))
+
+    def _dead_letter(self, rejected: Rejected) -> DeadLetter:
+        bytes_max = int(self._settings.record_bytes_max * _BASE64_GROWTH)
+        record = rejected.record
+        return DeadLetter(
+            job_id=rejected.job_id,
+            code=rejected.error.code,
+            stage="preprocess",
+            reason=rejected.error.reason,
+            source=rejected.source,
+            original=Original(
+                key=None if record.key is None else RawBytes.of(record.key, bytes_max),
+                headers=tuple(Header(name=name, value=None if raw is None else RawBytes.of(raw)) for name, raw in record.headers),
+                value=None if rejected.original is None else RawBytes.of(rejected.original, bytes_max),
+            ),
+            attempts=1,
+            versions=_VERSIONS,
+            reply_to=rejected.reply_to,
+            failed_at=timestamp_from_ms(self._clock_ms()),
+        )
+
+
+def _rejected(record: JobRecord, accepted: Accepted, error: MessageError) -> Rejected:
+    job = accepted.job
+    bulk = accepted.source.index is not None
+    original = job.__pydantic_serializer__.to_json(job) if bulk else record.value
+    return Rejected(error, record, accepted.source, original, job.job_id, job.reply_to)

@@ -1,0 +1,167 @@
+"""Every setting of every process, in one class, read once at start.
+
+Strongest first: command-line options, environment variables `LLMOS_<NAME>`, a `.env` file, a TOML file (`LLMOS_CONFIG_FILE`,
+by default `llmos.toml`), the defaults below, which work on one machine.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+_ROOT = Path(__file__).resolve().parent
+_STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "llmos"
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Names, limits and addresses. Units stand in the names; every field has a default that works locally."""
+
+    model_config = SettingsConfigDict(env_prefix="LLMOS_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    state_dir: Path = Field(default=_STATE, description="Where `llmos up` remembers its broker and keeps logs.")
+
+    kafka_bootstrap: str | None = Field(
+        default=None, description="HOST:PORT[,HOST:PORT…]; by default the broker that `llmos up` last started on this machine."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_file: Path | None = Field(default=None, description="PEM file of the authority that signed the brokers.")
+    kafka_ssl_cert_file: Path | None = Field(default=None, description="PEM file of this client's certificate (mutual TLS).")
+    kafka_ssl_key_file: Path | None = None
+    kafka_idempotence: bool = Field(
+        default=True, description="Idempotent producers; off for the embedded broker, which lacks them."
+    )
+    kafka_session_timeout_ms: Positive = Field(
+        default=15_000,
+        description="How long a silent process keeps its partitions: short finds the dead sooner, long bears longer pauses.",
+    )
+    kafka_request_timeout_ms: Positive = Field(default=20_000, description="How long one request to a broker may take.")
+    kafka_delivery_timeout_ms: Positive = Field(
+        default=60_000, description="How long a record may wait for its delivery, retries included."
+    )
+    instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = Field(
+        default=None,
+        description="A stable, unique name of this process makes its group membership static: a restart is no rebalance.",
+    )
+
+    topic_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = "llmos"
+    topic_partitions: Positive = Field(
+        default=8, description="Partitions of the job and work topics: the most processes a stage can have."
+    )
+    topic_replication: Positive = Field(default=1, description="Copies of each partition; 3 on a real cluster.")
+    topic_retention_hours: Positive = Field(default=168, description="How long jobs, work and results are kept.")
+    dead_letter_retention_hours: Positive = Field(default=720, description="How long dead letters are kept.")
+    record_bytes_max: Positive = Field(default=8 << 20, description="Largest record of any topic.")
+
+    models_dir: Path = Field(default=_ROOT.parent / "models", description="Folder of model bundles.")
+    routes_file: Path = Field(
+        default=_ROOT / "defaults" / "routes.toml", description="Which model serves which task, language, tenant."
+    )
+    policies_dir: Path = Field(default=_ROOT / "defaults" / "policies", description="One TOML file a tenant.")
+
+    publish_bulk_jobs: Annotated[int, Field(gt=0, le=500)] = Field(
+        default=100, description="Jobs a record when publishing files."
+    )
+    publish_in_flight_jobs: Positive = Field(default=5_000, description="Published and not yet confirmed, at most.")
+
+    preprocess_linger_ms: Annotated[int, Field(ge=0)] = Field(
+        default=10, description="How long records wait for company while others are on their way; an idle app never waits."
+    )
+    preprocess_batch_records: Positive = Field(default=512, description="Records prepared in one go, at most.")
+    preprocess_batch_bytes: Positive = Field(default=256 << 10, description="Bytes of records prepared in one go, about.")
+    preprocess_in_flight_records: Positive = Field(default=8_192, description="Records taken and not yet delivered; then intake waits.")
+    preprocess_in_flight_bytes: Positive = Field(default=32 << 20, description="Bytes of the same.")
+    tokens_max: Positive = Field(default=65_536, description="Tokens of one text; more is refused, never cut.")
+    work_tokens_max: Positive = Field(default=8_192, description="Tokens in one work batch; a longer single text stands alone.")
+
+    worker_model: str = Field(default="moderation-en-zh", description="The bundle that `llmos worker` serves.")
+    worker_provider: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: CUDA where it works, else the CPU."
+    )
+    worker_precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
+        default="auto", description="auto: int8 on CPU, fp16 on CUDA."
+    )
+    worker_threads: Annotated[int, Field(ge=0)] = Field(default=0, description="Threads of one model run; 0: one a core.")
+    worker_spinning: bool = Field(
+        default=False, description="Busy-waiting threads: only where the worker has its cores to itself."
+    )
+    worker_batch_tokens: Positive = Field(
+        default=1_024, description="Rows times longest row of one model run, at most; raise it on a GPU."
+    )
+    worker_chunk_tokens: Positive = Field(default=16_384, description="Tokens taken up between two commits, about.")
+    worker_attempts: Positive = Field(
+        default=3, description="Tries of a text that kills its process, before it is dead-lettered."
+    )
+    canary_timeout_s: Positive = Field(default=60, description="How long a worker may take to prove itself at start.")
+
+    ready_file: Path | None = Field(
+        default=None, description="Exists while the process is ready to work; for probes and supervisors."
+    )
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        default=0, description="Prometheus metrics on 127.0.0.1; 0: none."
+    )
+    shutdown_grace_s: Positive = Field(default=30, description="How long a stopping process may finish what it took up.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the signature is pydantic's)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options, environment, `.env`, TOML, in this order."""
+        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("LLMOS_CONFIG_FILE", "llmos.toml")))
+        return init_settings, env_settings, dotenv_settings, toml
+
+    @property
+    def jobs_topic(self) -> str:
+        """Where jobs are published."""
+        return f"{self.topic_prefix}.jobs"
+
+    def work_topic(self, model: str, tokenizer_sha256: str) -> str:
+        """Where work for a model lies; another tokenizer means another topic, so that old batches meet their own ids."""
+        return f"{self.topic_prefix}.work.{model}.{tokenizer_sha256[:8]}"
+
+    @property
+    def results_topic(self) -> str:
+        """Every result."""
+        return f"{self.topic_prefix}.results"
+
+    @property
+    def flagged_topic(self) -> str:
+        """Results whose verdict is review or block."""
+        return f"{self.topic_prefix}.flagged"
+
+    @property
+    def dead_letters_topic(self) -> str:
+        """What could not be worked on."""
+        return f"{self.topic_prefix}.dead-letters"
+
+    @property
+    def replays_topic(self) -> str:
+        """Notes on replayed dead letters."""
+        return f"{self.topic_prefix}.replays"
+
+    @property
+    def reply_prefix(self) -> str:
+        """How the name of every reply topic begins."""
+        return f"{self.topic_prefix}.replies."
+
+    @property
+    def preprocess_group(self) -> str:
+        """Consumer group of the preprocess apps."""
+        return f"{self.topic_prefix}-preprocess"
+
+    def worker_group(self, model: str) -> str:
+        """Consumer group of one model's workers."""
+        return f"{self.topic_prefix}-worker-{model}"

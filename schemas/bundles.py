@@ -1,0 +1,115 @@
+"""`bundle.json`: the manifest of a model bundle, the only thing that passes from training to serving.
+
+A bundle is a folder: `bundle.json`, `tokenizer.json`, one ONNX file a precision, `README.md` (the model card).
+"""
+
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from schemas.base import Message, Timestamp
+from schemas.codes import Task, Verdict
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+MANIFEST_NAME = "bundle.json"
+
+
+class Calibration(Message):
+    """A monotone map from raw to calibrated score: straight lines between knots, flat outside them."""
+
+    raw: tuple[Probability, ...] = Field(default=(0.0, 1.0), min_length=2, description="Raw scores, strictly rising.")
+    calibrated: tuple[Probability, ...] = Field(
+        default=(0.0, 1.0), min_length=2, description="Their calibrated scores, never falling."
+    )
+
+    @model_validator(mode="after")
+    def _monotone(self) -> Self:
+        if len(self.raw) != len(self.calibrated):
+            raise ValueError("raw and calibrated must be equally long")
+        if any(b <= a for a, b in pairwise(self.raw)) or any(b < a for a, b in pairwise(self.calibrated)):
+            raise ValueError("raw must rise strictly and calibrated must never fall")
+        return self
+
+
+class LabelSpec(Message):
+    """One output of the model, in the order of the logits."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    description: str
+    fold: Literal["max", "mean"] = Field(
+        description="How windows of one text become one score; mean is weighted by window length."
+    )
+    grade: Literal["strong", "fair", "weak", "experimental"] = Field(description="How far the training data carries this label.")
+    calibration: Calibration = Calibration()
+
+
+class WindowSpec(Message):
+    """How a long text is cut: windows of at most `tokens_max` tokens, special tokens included, overlapping by `overlap`."""
+
+    tokens_max: Annotated[int, Field(ge=8, le=8192)]
+    overlap: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _advances(self) -> Self:
+        if self.overlap > (self.tokens_max - 2) // 2:
+            raise ValueError("overlap must leave at least half of a window for new tokens")
+        return self
+
+
+class TokenizerSpec(Message):
+    """The tokenizer file and the ids that frame a window."""
+
+    file: str = "tokenizer.json"
+    sha256: Sha256 = Field(description="Checksum of the file; work batches name their tokenizer by it.")
+    vocabulary_size: Annotated[int, Field(gt=0)]
+    begin_id: int
+    end_id: int
+    pad_id: int
+
+
+class ModelFile(Message):
+    """One ONNX graph: int64 input_ids and attention_mask, both [rows, tokens]; float32 logits [rows, labels]."""
+
+    precision: Literal["fp32", "fp16", "int8"]
+    file: str
+    sha256: Sha256
+    parity_max: float = Field(ge=0, description="Largest change of a probability against PyTorch fp32 on the parity texts.")
+
+
+class Canary(Message):
+    """A text whose verdict under the default policy is known; a worker that gets it wrong does not report ready."""
+
+    text: str
+    verdict: Verdict
+
+
+class DataSource(Message):
+    """A data set the model was trained on."""
+
+    name: str
+    licence: str
+    home: str
+    rows: int = Field(ge=0)
+
+
+class BundleManifest(Message):
+    """What `bundle.json` holds."""
+
+    version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")] = Field(description="Also names the work topic.")
+    release: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] = Field(description="Version of the model.")
+    task: Task
+    languages: tuple[str, ...] = Field(min_length=1)
+    head: Literal["sigmoid", "softmax"]
+    labels: tuple[LabelSpec, ...] = Field(min_length=1)
+    windows: WindowSpec
+    tokenizer: TokenizerSpec
+    models: tuple[ModelFile, ...] = Field(min_length=1)
+    canaries: tuple[Canary, ...] = Field(min_length=2, description="At least one harmless and one harmful text.")
+    base_model: str
+    licence: str
+    data: tuple[DataSource, ...]
+    metrics: dict[str, JsonValue] = Field(description="Measured on the test splits named in the model card.")
+    created_at: Timestamp

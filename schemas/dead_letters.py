@@ -1,0 +1,83 @@
+"""Dead letters: what could not be worked on, why, and its original bytes, so that a person can mend and replay it."""
+
+import base64
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Message, Timestamp
+from schemas.codes import Code
+from schemas.work import Source
+
+
+class RawBytes(Message):
+    """Bytes as JSON can hold them: as text where they are UTF-8, else in base64."""
+
+    encoding: Literal["utf-8", "base64"]
+    data: str
+    bytes_total: int = Field(ge=0, description="Size of the original; larger than `data` where that was cut to fit a record.")
+
+    @model_validator(mode="after")
+    def _decodable(self) -> Self:
+        self.to_bytes()
+        return self
+
+    @classmethod
+    def of(cls, value: bytes, bytes_max: int | None = None) -> Self:
+        """`value`, of which at most `bytes_max` bytes are kept."""
+        kept = value if bytes_max is None else value[:bytes_max]
+        try:
+            return cls(encoding="utf-8", data=kept.decode(), bytes_total=len(value))
+        except UnicodeDecodeError:
+            return cls(encoding="base64", data=base64.b64encode(kept).decode("ascii"), bytes_total=len(value))
+
+    def to_bytes(self) -> bytes:
+        """The bytes that `data` stands for; raises ValueError where it is no base64."""
+        return self.data.encode() if self.encoding == "utf-8" else base64.b64decode(self.data, validate=True)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was cut."""
+        return len(self.to_bytes()) == self.bytes_total
+
+
+class Header(Message):
+    """One Kafka header; a name may stand more than once."""
+
+    name: str
+    value: RawBytes | None
+
+
+class Original(Message):
+    """The message as it came. For one job of a bulk record: that job alone."""
+
+    key: RawBytes | None = None
+    headers: tuple[Header, ...] = ()
+    value: RawBytes | None = None
+
+
+class DeadLetter(Message):
+    """One message that was refused or failed; keyed by job id where there is one."""
+
+    version: Literal[1] = 1
+    job_id: str | None = Field(description="Null only where the input gave none.")
+    code: Code
+    stage: Literal["preprocess", "worker"]
+    reason: str = Field(description="One sentence for a person; names the field where one is at fault.")
+    source: Source = Field(description="Where the original stands.")
+    original: Original
+    attempts: int = Field(ge=1)
+    versions: dict[str, str] = Field(description="Versions of llmos and, where known, of the model.")
+    reply_to: str | None = None
+    failed_at: Timestamp
+
+
+class Replay(Message):
+    """A note that a dead letter was published again; record of the replays topic, keyed by the dead letter's place."""
+
+    version: Literal[1] = 1
+    job_id: str | None
+    dead_letter: Source = Field(description="The dead letter's own place.")
+    published_to: str
+    edited: bool
+    replayed_at: Timestamp

@@ -1,0 +1,1 @@
+"""Inference workers: they take work batches, run the model on ONNX Runtime and write results."""
