@@ -1,17 +1,21 @@
 """Dead letters: what could not be worked on, why, and its original bytes, so that a person can mend and replay it."""
 
 import base64
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import to_json
 
 from schemas.base import Message, Timestamp
 from schemas.codes import Code
 from schemas.work import Source
 
+_READABLE_BYTES: Final = 4096
+"""How much larger than base64 text may be, escapes included: readable matters, but control characters grow sixfold."""
+
 
 class RawBytes(Message):
-    """Bytes as JSON can hold them: as text where they are UTF-8, else in base64."""
+    """Bytes as JSON can hold them: as text where they are UTF-8 and not mostly escapes, else in base64."""
 
     encoding: Literal["utf-8", "base64"]
     data: str
@@ -26,10 +30,14 @@ class RawBytes(Message):
     def of(cls, value: bytes, bytes_max: int | None = None) -> Self:
         """`value`, of which at most `bytes_max` bytes are kept."""
         kept = value if bytes_max is None else value[:bytes_max]
+        in_base64 = base64.b64encode(kept).decode("ascii")
         try:
-            return cls(encoding="utf-8", data=kept.decode(), bytes_total=len(value))
+            text = kept.decode()
         except UnicodeDecodeError:
-            return cls(encoding="base64", data=base64.b64encode(kept).decode("ascii"), bytes_total=len(value))
+            return cls(encoding="base64", data=in_base64, bytes_total=len(value))
+        if len(to_json(text)) > len(in_base64) + _READABLE_BYTES:
+            return cls(encoding="base64", data=in_base64, bytes_total=len(value))
+        return cls(encoding="utf-8", data=text, bytes_total=len(value))
 
     def to_bytes(self) -> bytes:
         """The bytes that `data` stands for; raises ValueError where it is no base64."""

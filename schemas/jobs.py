@@ -25,6 +25,8 @@ METADATA_DEPTH_MAX: Final = 32
 ID_CHARACTERS_MAX: Final = 256
 PATH_STEPS_MAX: Final = 4
 """Steps of a field's path in a reason: enough for a person, short for what is nested out of spite."""
+PATH_CHARACTERS_MAX: Final = 200
+"""Characters of such a path: a field's name is the sender's, and may be as long as the record."""
 BULK_JOBS_MAX: Final = 500
 """Jobs in one record; keeps a record well under the broker's limit for ordinary texts."""
 
@@ -127,7 +129,7 @@ def parse_job(value: object) -> TextJob:
         return TextJob.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        path = ".".join(str(step) for step in first["loc"][:PATH_STEPS_MAX])
+        path = ".".join(str(step) for step in first["loc"][:PATH_STEPS_MAX])[:PATH_CHARACTERS_MAX]
         raise MessageError(_code_of(first), first["msg"], path) from error
     except RecursionError as error:
         raise MessageError(Code.MALFORMED_JSON, "nested too deeply") from error

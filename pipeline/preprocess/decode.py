@@ -14,7 +14,7 @@ from schemas.base import timestamp_from_ms
 from schemas.codes import Code
 from schemas.errors import MessageError
 from schemas.ids import derived_job_id
-from schemas.jobs import BULK_JOBS_MAX, TextJob, parse_job
+from schemas.jobs import BULK_JOBS_MAX, ID_CHARACTERS_MAX, TextJob, parse_job
 from schemas.work import Source
 
 
@@ -133,10 +133,10 @@ def _dump(value: Any) -> bytes:  # noqa: ANN401
 
 
 def _text(value: object) -> str | None:
-    """A job id as far as it can be written down at all."""
+    """A job id as far as it can be written down at all; one that is too long is refused, and here cut."""
     if not isinstance(value, str) or not value:
         return None
-    return value.encode("utf-8", "replace").decode()
+    return value[: 2 * ID_CHARACTERS_MAX].encode("utf-8", "replace").decode()
 
 
 def _source(record: JobRecord, index: int | None) -> Source:

@@ -1,0 +1,50 @@
+"""How Faust is set up: what decision 0001 measured, in one table."""
+
+from typing import Any
+
+import faust
+
+from pipeline.kafka import bootstrap_servers, ssl_context
+from pipeline.settings import Settings
+
+
+def faust_options(settings: Settings, data_dir: str) -> dict[str, Any]:
+    """Options of `faust.App`; each that differs from Faust's default does so to keep messages or to bound repeats."""
+    session_s = settings.kafka_session_timeout_ms / 1000
+    group = settings.preprocess_group
+    return {
+        "broker": [f"kafka://{server}" for server in bootstrap_servers(settings)],
+        "broker_credentials": _credentials(settings),
+        "store": "memory://",
+        "datadir": data_dir,
+        "autodiscover": False,
+        "web_enabled": False,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": f"{group}-{settings.instance_id}" if settings.instance_id else None,
+        "consumer_max_fetch_size": settings.record_bytes_max,
+        "stream_wait_empty": True,
+        "broker_commit_interval": 0.5,
+        # Faust commits inside its fetch loop after so many acknowledgements, and fetches nothing meanwhile: never.
+        "broker_commit_every": 10_000_000,
+        "broker_max_poll_records": 500,
+        "broker_session_timeout": session_s,
+        "broker_heartbeat_interval": max(session_s / 5, 0.1),
+        "broker_rebalance_timeout": max(2 * session_s, 10),
+        "broker_request_timeout": max(settings.kafka_request_timeout_ms / 1000, session_s),
+    }
+
+
+def _credentials(settings: Settings) -> faust.SSLCredentials | faust.SASLCredentials | None:
+    context = ssl_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        password = settings.kafka_sasl_password
+        return faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=password.get_secret_value() if password else None,
+            ssl_context=context,
+            mechanism=settings.kafka_sasl_mechanism,
+        )
+    return faust.SSLCredentials(context) if context else None
