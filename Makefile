@@ -1,0 +1,51 @@
+# Every target makes what it needs. Short list: `make`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint format package clean
+
+help: ## This list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/serving ## Moderate examples/comments.jsonl on an embedded broker, print what came of it, stop everything
+	$(BIN)/llmos demo
+
+up: .venv/serving ## Run the whole system on this machine until Ctrl-C
+	$(BIN)/llmos up
+
+test: .venv/development ## Run every test
+	$(BIN)/python -m pytest
+
+lint: .venv/development ## Style, types and the consistency of what is installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(PIP) check
+
+format: .venv/development ## Mend what ruff can mend
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+package: .venv/development ## Build the wheel into dist/
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean: ## Remove what the other targets made
+	rm -rf .venv dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "LLM OS needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.12 …"; exit 3; }
+	@$(PYTHON) -m venv .venv \
+	  || { echo "no virtual environment: on Debian and Ubuntu, apt install python3-venv"; exit 3; }
+
+.venv/serving: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing what serving needs (about 0.6 GB, once) …"
+	$(PIP) install -c constraints.txt -e '.[embedded]'
+	@touch $@
+
+.venv/development: .venv/serving
+	@echo "installing what training and tests need (torch among it, once) …"
+	$(PIP) install -c constraints.txt -e '.[embedded,train,dev]'
+	@touch $@
