@@ -1,0 +1,1 @@
+"""Text as models read it: folded disguises, detected language."""

@@ -1,0 +1,172 @@
+"""Fine-tune an encoder as a multi-label classifier.
+
+    python -m training.finetune --run training/runs/moderation.toml --prepared prepared.jsonl --base ENCODER --state FOLDER
+
+Stops and goes on: the state folder gets a checkpoint every few minutes, and the order of the texts depends on the seed alone.
+"""
+
+import argparse
+import math
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm import tqdm
+
+from training.labels import NAMES
+from training.model import Classifier, from_pretrained, masked_loss
+from training.prepare import Table, load_table
+
+CHECKPOINT: Final = "checkpoint.pt"
+CHECKPOINT_EVERY_S: Final = 240
+SORTED_STEPS: Final = 40
+"""Texts are shuffled, then sorted by length within so many steps: little padding, and still a random order."""
+RARE: Final = ("threat", "sexual", "self_harm", "illicit", "spam")
+
+
+class Run(BaseModel):
+    """A run file: everything that decides what comes out, next to the data and the base model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: int
+    tokens_max: int
+    epochs: float
+    rows_per_step: int
+    rare_repeats: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    seed: int
+
+
+def load_run(path: Path) -> Run:
+    """The run in `path`; raises ValidationError for what it does not know."""
+    return Run.model_validate(tomllib.loads(path.read_text("utf-8")))
+
+
+class Batch(NamedTuple):
+    """`input_ids`, `attention_mask` int64 [rows, tokens]; `labels` float32 [rows, labels], NaN where unknown."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+
+
+def encode(texts: list[str], tokenizer: Tokenizer, tokens_max: int) -> list[list[int]]:
+    """Framed token ids of each text, cut at `tokens_max`: training may cut, serving never does."""
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(tokens_max)
+    return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+
+
+def collate(ids: list[list[int]], labels: np.ndarray, pad_id: int) -> Batch:
+    """Rows padded to the longest among them."""
+    longest = max(map(len, ids))
+    padded = torch.full((len(ids), longest), pad_id)
+    mask = torch.zeros_like(padded)
+    for row, tokens in enumerate(ids):
+        padded[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    return Batch(padded, mask, torch.from_numpy(labels))
+
+
+def epoch_order(table: Table, lengths: np.ndarray, run: Run, epoch: int) -> list[np.ndarray]:
+    """Row numbers of each step of an epoch: shuffled, near each other in length, rare labels repeated."""
+    random = np.random.default_rng((run.seed, epoch))
+    rare = (table.labels[:, [NAMES.index(name) for name in RARE]] == 1).any(axis=1)
+    rows = np.repeat(np.arange(len(table.texts)), np.where(rare, run.rare_repeats, 1))
+    random.shuffle(rows)
+    block = run.rows_per_step * SORTED_STEPS
+    blocks = [rows[start : start + block] for start in range(0, len(rows), block)]
+    by_length = np.concatenate([chosen[np.argsort(lengths[chosen], kind="stable")] for chosen in blocks])
+    steps = np.array_split(by_length, math.ceil(len(by_length) / run.rows_per_step))
+    return [steps[i] for i in random.permutation(len(steps))]
+
+
+def optimiser_of(model: Classifier, run: Run) -> torch.optim.Optimizer:
+    """AdamW; the fresh head learns ten times as fast as the encoder."""
+    groups = [
+        {"params": list(model.encoder.parameters()), "lr": run.learning_rate},
+        {"params": list(model.head.parameters()), "lr": 10 * run.learning_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=run.weight_decay, fused=True)
+
+
+def schedule(run: Run, steps: int) -> "torch.optim.lr_scheduler.LambdaLR | object":
+    """The share of the peak learning rate at each step: a linear rise, then a linear fall to zero."""
+    rise = max(1, int(run.warmup * steps))
+    return lambda step: min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
+
+
+def train(run: Run, table: Table, base: Path, state: Path) -> Iterator[str]:
+    """Train to the end, from the last checkpoint if there is one; yields a line of the log now and then."""
+    torch.manual_seed(run.seed)
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    ids = encode(table.texts, tokenizer, run.tokens_max)
+    lengths = np.array([len(row) for row in ids])
+    model = from_pretrained(base, run.layers, len(NAMES))
+    optimiser = optimiser_of(model, run)
+    order = [step for epoch in range(math.ceil(run.epochs)) for step in epoch_order(table, lengths, run, epoch)]
+    order = order[: round(len(order) * run.epochs / math.ceil(run.epochs))]
+    scale = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(run, len(order)))  # type: ignore[arg-type]
+    done = load_checkpoint(state, model, optimiser, scale)
+    saved_at, losses = time.monotonic(), []
+    model.train()
+    for step in tqdm(range(done, len(order)), initial=done, total=len(order), mininterval=10):
+        batch = collate([ids[i] for i in order[step]], table.labels[order[step]], model.encoder.config.pad_token_id)
+        loss = masked_loss(model(batch.input_ids, batch.attention_mask), batch.labels, torch.ones(len(NAMES)))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        scale.step()
+        losses.append(loss.item())
+        last = step + 1 == len(order)
+        if last or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
+            save_checkpoint(state, model, optimiser, scale, step + 1)
+            yield f"step {step + 1:,} of {len(order):,}, mean loss {np.mean(losses):.4f}"
+            saved_at, losses = time.monotonic(), []
+
+
+def save_checkpoint(state: Path, model: Classifier, optimiser: torch.optim.Optimizer, scale: object, step: int) -> None:
+    """Replace the checkpoint in one go, so that a cut leaves the old one."""
+    state.mkdir(parents=True, exist_ok=True)
+    whole = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "scale": scale.state_dict(), "step": step}  # type: ignore[attr-defined]
+    torch.save(whole, state / "checkpoint.new")
+    (state / "checkpoint.new").replace(state / CHECKPOINT)
+
+
+def load_checkpoint(state: Path, model: Classifier, optimiser: torch.optim.Optimizer, scale: object) -> int:
+    """Steps already done; 0 without a checkpoint."""
+    if not (state / CHECKPOINT).exists():
+        return 0
+    whole = torch.load(state / CHECKPOINT, weights_only=True)
+    model.load_state_dict(whole["model"])
+    optimiser.load_state_dict(whole["optimiser"])
+    scale.load_state_dict(whole["scale"])  # type: ignore[attr-defined]
+    return int(whole["step"])
+
+
+def main() -> None:
+    """Train, printing the log."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--run", type=Path, required=True, help="the run file")
+    arguments.add_argument("--prepared", type=Path, required=True, help="what training.prepare wrote")
+    arguments.add_argument("--base", type=Path, required=True, help="folder of the base encoder")
+    arguments.add_argument("--state", type=Path, required=True, help="folder of the checkpoint")
+    given = arguments.parse_args()
+    table = load_table(given.prepared).where(split="train")
+    for line in train(load_run(given.run), table, given.base, given.state):
+        tqdm.write(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The classifier: a BERT-like encoder cut to its first layers, the mean of its token vectors, one linear head."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel
+
+
+class Classifier(nn.Module):
+    """Token ids to logits; labels are independent (sigmoid)."""
+
+    def __init__(self, encoder: nn.Module, labels: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.config.hidden_size, labels)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """`input_ids` and `attention_mask` [rows, tokens] to logits [rows, labels]."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * weights).sum(1) / weights.sum(1)
+        return self.head(self.dropout(mean))  # type: ignore[no-any-return]
+
+
+def from_pretrained(base: str | Path, layers: int, labels: int) -> Classifier:
+    """A fresh head on the first `layers` layers of the encoder at `base` (a folder or a hub name)."""
+    encoder = AutoModel.from_pretrained(base, num_hidden_layers=layers, add_pooling_layer=False, dtype=torch.float32)
+    return Classifier(encoder, labels)
+
+
+def masked_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Binary cross-entropy over known labels only; `labels` [rows, labels] holds NaN where unknown, `weights` [labels]."""
+    known = ~torch.isnan(labels)
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, torch.nan_to_num(labels), reduction="none")
+    return (losses * known * weights).sum() / (known * weights).sum().clamp(min=1)
