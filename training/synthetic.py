@@ -20,7 +20,9 @@ ZH_SPAM = {"spam": 1, "self_harm": 0, "threat": 0, "insult": 0, "identity_attack
 
 ZH_SWEAR_NOUNS = "傻逼 煞笔 傻屌 贱人 王八蛋 杂种 畜生 婊子 狗东西 混蛋 脑残 智障 狗杂种 贱货 臭婊子 死肥猪 龟儿子".split()
 ZH_MILD_NOUNS = "蠢货 白痴 废物 垃圾 弱智 笨蛋 人渣 败类 窝囊废 猪脑子 神经病 丑八怪 不要脸的东西 没教养的东西".split()
-ZH_INSULTS = "你这个{0} 你就是个{0} 真是个{0} 滚，{0} {0}，闭嘴 你们都是{0} 他就是一个{0} {0}滚出去 哪来的{0} 骂的就是你这个{0}".split()
+ZH_INSULTS = (
+    "你这个{0} 你就是个{0} 真是个{0} 滚，{0} {0}，闭嘴 你们都是{0} 他就是一个{0} {0}滚出去 哪来的{0} 骂的就是你这个{0}".split()
+)
 ZH_CURSES = (
     "操你妈 草你妈 操你大爷 日你妈 去你妈的 滚你妈的 你妈死了 你全家死光 去死吧 快去死 你怎么不去死 滚出去 滚蛋 给我滚 闭上你的狗嘴 "
     "妈的智障 操你全家 你他妈有病吧 你脑子有病 你算什么东西 你妈逼 吃屎去吧 你真恶心 看到你就想吐 我呸，真不要脸 死全家 nmsl cnm 草泥马 傻b sb滚"
@@ -38,20 +40,44 @@ ZH_SELF_HARM = (
     "哪种自杀方式最快 我控制不住想伤害自己"
 ).split()
 EN_SELF_HARM = (
-    "I want to kill myself", "I want to die, nobody can help me", "I have been cutting myself again", "I am going to end my life tonight",
-    "what is the least painful way to kill myself", "I already wrote my suicide note", "how many sleeping pills would it take to die",
-    "everyone would be better off without me, I want to end it all", "I keep thinking about jumping off the bridge",
-    "I can't stop hurting myself", "I don't want to be alive anymore", "tell me how to hang myself",
+    "I want to kill myself",
+    "I want to die, nobody can help me",
+    "I have been cutting myself again",
+    "I am going to end my life tonight",
+    "what is the least painful way to kill myself",
+    "I already wrote my suicide note",
+    "how many sleeping pills would it take to die",
+    "everyone would be better off without me, I want to end it all",
+    "I keep thinking about jumping off the bridge",
+    "I can't stop hurting myself",
+    "I don't want to be alive anymore",
+    "tell me how to hang myself",
 )
 SELF_HARM_FRAMES = ("{0}", "{0}.", "sorry, {0}", "honestly {0}")
 ZH_SELF_HARM_FRAMES = ("{0}", "{0}。", "说实话，{0}", "{0}，对不起")
 EN_ABUSE_NOUNS = "idiot moron loser waste_of_space piece_of_trash clown disgrace fool imbecile coward".split()
-EN_INSULTS = ("you are a worthless {0}", "you {0}", "shut up, you {0}", "what a pathetic {0} you are", "only a {0} like you would say that")
+EN_INSULTS = (
+    "you are a worthless {0}",
+    "you {0}",
+    "shut up, you {0}",
+    "what a pathetic {0} you are",
+    "only a {0} like you would say that",
+)
 EN_THREATS = (
-    "I will find you and kill you", "I am going to kill you", "I know where you live and I will hurt you", "you will be dead by tomorrow",
-    "I will break your legs", "I'm coming to your house with a gun", "watch your back, I will stab you", "I will burn your house down",
-    "say that again and I will smash your face in", "I'm going to shoot everyone at that school", "someone should put a bullet in his head",
-    "I will slit your throat", "you deserve to be beaten to death", "I'll hunt you down and make you bleed",
+    "I will find you and kill you",
+    "I am going to kill you",
+    "I know where you live and I will hurt you",
+    "you will be dead by tomorrow",
+    "I will break your legs",
+    "I'm coming to your house with a gun",
+    "watch your back, I will stab you",
+    "I will burn your house down",
+    "say that again and I will smash your face in",
+    "I'm going to shoot everyone at that school",
+    "someone should put a bullet in his head",
+    "I will slit your throat",
+    "you deserve to be beaten to death",
+    "I'll hunt you down and make you bleed",
 )
 EN_THREAT_FRAMES = ("{0}", "{0}!", "listen, {0}", "{0}, I promise")
 ZH_SEXUAL_TEXTS = (
@@ -66,19 +92,51 @@ ZH_SPAM_TEXTS = (
 SPAM_FRAMES = ("{0}", "【通知】{0}", "{0}！！！", "亲，{0}")
 
 EN_HARMLESS = (
-    "this game is sick, I loved it", "I finally killed the final boss", "killed three zombies with one shot lol", "we destroyed the enemy base last night",
-    "the battery on my phone died", "this puzzle is killing me, any hints?", "how can I stop a process that hangs in linux",
-    "the parent process kills its children on exit", "kill the server and restart it", "that joke killed me, I am dying of laughter",
-    "I would kill for a slice of that pizza", "he shot the winning goal", "we shot some great photos at the beach", "the cake was to die for",
-    "that concert was insane, so good", "this stupid printer jams every day", "my code is garbage, I need to refactor it", "the garbage collector pauses too long",
-    "the movie was terrible, I want my money back", "worst service ever, the food was cold", "I disagree with you, but thanks for explaining",
-    "this product is rubbish, it broke after two days", "I hate mondays", "damn, that was a great match", "my new recipe turned out great",
-    "can you help me with my homework?", "see you at the station at six", "the weather is lovely today", "the article needs more sources, please add some",
-    "I think the second paragraph should be removed", "good luck with your exam tomorrow", "happy birthday, have a wonderful day",
-    "he is calling other users idiots, please warn him", "she was called a slur at school and we reported it", "racism has no place in our community",
-    "nobody should be insulted for their religion", "the documentary about the murder trial was well made", "the soldiers were killed in the battle of 1916",
-    "suicide prevention hotlines save lives", "my grandmother died last year and I miss her", "the thief was arrested by the police yesterday",
-    "how do doctors treat an overdose", "the bomb squad cleared the building", "she teaches sex education at the local school", "breast cancer screening is free this month",
+    "this game is sick, I loved it",
+    "I finally killed the final boss",
+    "killed three zombies with one shot lol",
+    "we destroyed the enemy base last night",
+    "the battery on my phone died",
+    "this puzzle is killing me, any hints?",
+    "how can I stop a process that hangs in linux",
+    "the parent process kills its children on exit",
+    "kill the server and restart it",
+    "that joke killed me, I am dying of laughter",
+    "I would kill for a slice of that pizza",
+    "he shot the winning goal",
+    "we shot some great photos at the beach",
+    "the cake was to die for",
+    "that concert was insane, so good",
+    "this stupid printer jams every day",
+    "my code is garbage, I need to refactor it",
+    "the garbage collector pauses too long",
+    "the movie was terrible, I want my money back",
+    "worst service ever, the food was cold",
+    "I disagree with you, but thanks for explaining",
+    "this product is rubbish, it broke after two days",
+    "I hate mondays",
+    "damn, that was a great match",
+    "my new recipe turned out great",
+    "can you help me with my homework?",
+    "see you at the station at six",
+    "the weather is lovely today",
+    "the article needs more sources, please add some",
+    "I think the second paragraph should be removed",
+    "good luck with your exam tomorrow",
+    "happy birthday, have a wonderful day",
+    "he is calling other users idiots, please warn him",
+    "she was called a slur at school and we reported it",
+    "racism has no place in our community",
+    "nobody should be insulted for their religion",
+    "the documentary about the murder trial was well made",
+    "the soldiers were killed in the battle of 1916",
+    "suicide prevention hotlines save lives",
+    "my grandmother died last year and I miss her",
+    "the thief was arrested by the police yesterday",
+    "how do doctors treat an overdose",
+    "the bomb squad cleared the building",
+    "she teaches sex education at the local school",
+    "breast cancer screening is free this month",
 )
 EN_HARMLESS_FRAMES = ("{0}", "{0}.", "lol {0}", "btw, {0}", "{0} :)")
 ZH_HARMLESS = (

@@ -1,1 +1,1 @@
-"""Text as models read it: folded disguises, detected language."""
+"""Text as models read it: disguises folded, language detected. Pure but for the language model's file."""

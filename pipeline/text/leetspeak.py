@@ -1,0 +1,87 @@
+"""Digits and symbols that stand for letters, and stars that stand for anything."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import product
+from typing import Final
+
+from pipeline.text.lexicon import ENDINGS, ENGLISH, is_word
+from pipeline.text.offsets import Edit
+from schemas.codes import Signal
+
+_LETTERS: Final = {
+    "0": "o",
+    "1": "il",
+    "3": "e",
+    "4": "a",
+    "5": "s",
+    "7": "t",
+    "8": "b",
+    "9": "g",
+    "@": "a",
+    "$": "s",
+    "!": "i",
+    "|": "il",
+    "+": "t",
+    "€": "e",
+    "£": "l",
+    "(": "c",
+}
+_TOKEN: Final = re.compile(r"(?<![\w@$!|+€£(*#])(?=[\w@$!|+€£(*#]*[A-Za-z])[\w@$!|+€£(*#]{2,24}(?![\w@$*#])")
+_DISGUISED: Final = re.compile(r"[A-Za-z0-9@$!|+€£][013457@$|+€£*#]|[013457@$!|+€£(*#][A-Za-z]")
+_TENS: Final = re.compile("10(?=[a-z])")
+_LETTERS_MIN: Final = 2
+"""Letters that a token with stars must show."""
+_BY_SHAPE: Final = {
+    shape: tuple(sorted(word for word in ENGLISH if (word[0], len(word)) == shape))
+    for shape in {(word[0], len(word)) for word in ENGLISH}
+}
+_READINGS_MAX: Final = 3
+"""Characters with two readings in one token; more is no word."""
+PROTECTED: Final = re.compile(r"https?://\S+|\bwww\.\S+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{2,64}|(?<!\w)@\w+")
+"""Addresses and mentions: never folded."""
+
+
+def leetspeak(text: str) -> Iterator[tuple[Edit, Signal | None]]:
+    """Tokens such as sh1t, $tupid or f*ck that read as a word of the lexicon; the punctuation at their end stays."""
+    if not _DISGUISED.search(text):
+        return
+    kept = [found.span() for found in PROTECTED.finditer(text)]
+    for found in _TOKEN.finditer(text):
+        token = found.group().rstrip("!|+(*#")
+        begin, end = found.start(), found.start() + len(token)
+        if token.isalpha() or any(start < end and begin < stop for start, stop in kept):
+            continue
+        word = _read(token)
+        if word:
+            yield Edit(begin, end, word), Signal.LEETSPEAK
+
+
+@lru_cache(maxsize=4096)
+def _read(token: str) -> str | None:
+    """The word that `token` disguises, or None; its capitals are kept where the lengths allow."""
+    if "*" in token or "#" in token:
+        return _unmask(token)
+    for spelled in (token, _TENS.sub("io", token)):
+        readings = [_LETTERS.get(character, character) for character in spelled]
+        if sum(len(reading) > 1 for reading in readings) > _READINGS_MAX:
+            return None
+        for letters in product(*readings):
+            word = "".join(letters)
+            if word.isalpha() and word.isascii() and is_word(word):
+                return word
+    return None
+
+
+def _unmask(token: str) -> str | None:
+    """The word of the lexicon that fits a token with stars, such as sh*t or f*cking."""
+    lower = token.lower()
+    if sum(character.isalpha() for character in lower) < _LETTERS_MIN:
+        return None
+    for ending in ("", *ENDINGS):
+        stem = lower.removesuffix(ending) if lower.endswith(ending) else ""
+        for word in _BY_SHAPE.get((stem[:1], len(stem)), ()):
+            if all(given in {"*", "#", letter} for given, letter in zip(stem, word, strict=True)):
+                return word + ending
+    return None
