@@ -75,7 +75,9 @@ class Settings(BaseSettings):
     )
     preprocess_batch_records: Positive = Field(default=512, description="Records prepared in one go, at most.")
     preprocess_batch_bytes: Positive = Field(default=256 << 10, description="Bytes of records prepared in one go, about.")
-    preprocess_in_flight_records: Positive = Field(default=8_192, description="Records taken and not yet delivered; then intake waits.")
+    preprocess_in_flight_records: Positive = Field(
+        default=8_192, description="Records taken and not yet delivered; then intake waits."
+    )
     preprocess_in_flight_bytes: Positive = Field(default=32 << 20, description="Bytes of the same.")
     tokens_max: Positive = Field(default=65_536, description="Tokens of one text; more is refused, never cut.")
     work_tokens_max: Positive = Field(default=8_192, description="Tokens in one work batch; a longer single text stands alone.")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline import metrics
+from pipeline.outgoing import Outgoing
 from pipeline.preprocess.decode import JobRecord
 from pipeline.preprocess.gate import AckGate, Slot
-from pipeline.preprocess.stage import Output
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Limits:
 class Run(Protocol):
     """The stage."""
 
-    def __call__(self, records: Sequence[JobRecord]) -> Output:
+    def __call__(self, records: Sequence[JobRecord]) -> list[Outgoing]:
         """What the records lead to."""
 
 
@@ -43,7 +43,7 @@ class Batcher:
     def __init__(
         self,
         run: Run,
-        deliver: Callable[[Output], Awaitable[None]],
+        deliver: Callable[[Sequence[Outgoing]], Awaitable[None]],
         gate: AckGate,
         *,
         limits: Limits,
@@ -119,7 +119,7 @@ class Batcher:
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
 
-    async def _finish(self, taken: list[tuple[Slot, JobRecord, int]], output: Output) -> None:
+    async def _finish(self, taken: list[tuple[Slot, JobRecord, int]], output: list[Outgoing]) -> None:
         try:
             await self._deliver(output)
         except Exception as error:  # noqa: BLE001 (an undelivered batch must stop the process, whatever the reason)

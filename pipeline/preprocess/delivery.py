@@ -6,7 +6,7 @@ Faust's producer can neither be idempotent nor tell its caller that a record fai
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import aiokafka
@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from pipeline import metrics
 from pipeline.kafka import PRODUCER_BATCH_BYTES, PRODUCER_LINGER_MS, connection, idempotence
-from pipeline.preprocess.stage import Outgoing, Output
+from pipeline.outgoing import Outgoing
 from pipeline.settings import Settings
 from schemas.errors import ConfigurationError, TransientError
 
@@ -54,13 +54,13 @@ class Deliverer:
         """Disconnect; what was not confirmed by now is not done."""
         await self._producer.stop()
 
-    async def deliver(self, output: Output) -> None:
+    async def deliver(self, records: Sequence[Outgoing]) -> None:
         """Return when every record is confirmed; raises TransientError if one is not in time."""
-        replies = [reply for reply in output.replies if await self._exists(reply.topic)]
-        metrics.REPLIES_SKIPPED.inc(len(output.replies) - len(replies))
+        wanted = [record for record in records if not record.optional or await self._exists(record.topic)]
+        metrics.REPLIES_SKIPPED.inc(len(records) - len(wanted))
         try:
             async with asyncio.timeout(self._deadline_s):
-                sent = [await self._send(record) for record in (*output.work, *output.dead, *replies)]
+                sent = [await self._send(record) for record in wanted]
                 await asyncio.gather(*sent)
         except (KafkaError, OSError, TimeoutError) as error:
             raise TransientError(f"records were not confirmed in {self._deadline_s:.0f} s: {error!r}") from error

@@ -5,12 +5,12 @@ decode → prepare (validate · normalise · route · tokenise · cut) → pack 
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Final
 
 from pipeline import metrics
+from pipeline.outgoing import Outgoing
 from pipeline.preprocess.decode import Accepted, JobRecord, Rejected, decode
 from pipeline.preprocess.packing import pack_rows
 from pipeline.preprocess.prepare import Prepared, Rules, prepare
@@ -26,24 +26,6 @@ _BASE64_GROWTH: Final = 0.7
 """Share of a record that original bytes may take, so that they fit in base64 with all the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One record to be produced."""
-
-    topic: str
-    key: bytes | None
-    value: bytes
-
-
-@dataclass(slots=True)
-class Output:
-    """What became of some records: everything in it must be delivered before they count as done."""
-
-    work: list[Outgoing] = field(default_factory=list)
-    dead: list[Outgoing] = field(default_factory=list)
-    replies: list[Outgoing] = field(default_factory=list)
-
-
 class Stage:
     """Preprocess as a function of records; one thread at a time may call it."""
 
@@ -52,7 +34,7 @@ class Stage:
         self._rules = rules
         self._clock_ms = clock_ms
 
-    def run(self, records: Sequence[JobRecord]) -> Output:
+    def run(self, records: Sequence[JobRecord]) -> list[Outgoing]:
         """What `records` lead to; a job that cannot go on becomes a dead letter, whatever is wrong with it."""
         received_ms = self._clock_ms()
         decoded = [(record, outcome) for record in records for outcome in decode(record, self._settings.record_bytes_max)]
@@ -64,10 +46,8 @@ class Stage:
             for (record, outcome), error in zip(accepted, prepared, strict=True)
             if isinstance(error, MessageError)
         ]
-        output = Output()
-        self._pack([row for row in prepared if isinstance(row, Prepared)], output)
-        self._bury(refused, output)
-        return output
+        work = self._pack([row for row in prepared if isinstance(row, Prepared)])
+        return [*work, *(record for rejected in refused for record in self._bury(rejected))]
 
     def _prepare(self, jobs: Sequence[Accepted], received_ms: int) -> list[Prepared | MessageError]:
         """`prepare` for all; where it breaks, for halves, until the job that breaks it is alone and refused."""
@@ -80,21 +60,20 @@ class Stage:
             _LOG.exception("preparing failed", extra={"job_id": jobs[0].job.job_id})
             return [MessageError(Code.PREPROCESS_FAILED, f"{type(error).__name__} while preparing the text")]
 
-    def _pack(self, rows: list[Prepared], output: Output) -> None:
+    def _pack(self, rows: list[Prepared]) -> Iterator[Outgoing]:
         for row in rows:
             metrics.JOBS_RECEIVED.labels(row.item.job.task, row.item.job.tenant).inc()
         records = pack_rows(rows, self._rules.models, packed_ms=self._clock_ms(), tokens_max=self._settings.work_tokens_max)
-        output.work.extend(Outgoing(topic, None, record) for topic, record in records)
+        return (Outgoing(topic, None, record) for topic, record in records)
 
-    def _bury(self, refused: Sequence[Rejected], output: Output) -> None:
-        for rejected in refused:
-            letter = self._dead_letter(rejected)
-            value = letter.__pydantic_serializer__.to_json(letter)
-            key = letter.job_id.encode() if letter.job_id else None
-            metrics.JOBS_DEAD.labels("preprocess", letter.code).inc()
-            output.dead.append(Outgoing(self._settings.dead_letters_topic, key, value))
-            if letter.reply_to and letter.reply_to.startswith(self._settings.reply_prefix):
-                output.replies.append(Outgoing(letter.reply_to, key, value))
+    def _bury(self, rejected: Rejected) -> Iterator[Outgoing]:
+        letter = self._dead_letter(rejected)
+        value = letter.__pydantic_serializer__.to_json(letter)
+        key = letter.job_id.encode() if letter.job_id else None
+        metrics.JOBS_DEAD.labels("preprocess", letter.code).inc()
+        yield Outgoing(self._settings.dead_letters_topic, key, value)
+        if letter.reply_to and letter.reply_to.startswith(self._settings.reply_prefix):
+            yield Outgoing(letter.reply_to, key, value, optional=True)
 
     def _dead_letter(self, rejected: Rejected) -> DeadLetter:
         bytes_max = int(self._settings.record_bytes_max * _BASE64_GROWTH)

@@ -23,7 +23,7 @@ KEPT: Final = 3
 
 
 def spelled_out(text: str) -> Iterator[tuple[Edit, Signal | None]]:
-    """f u c k, s-t-u-p-i-d, 傻*逼: letters that make words of the lexicon once their separators are gone."""
+    """F u c k, s-t-u-p-i-d, 傻*逼: letters that make words of the lexicon once their separators are gone."""
     for found in _SPELLED.finditer(text):
         letters = found.group()[:: 1 + len(found["gap"])]
         if is_spelled(letters):
@@ -49,7 +49,7 @@ def chinese_words(text: str) -> Iterator[tuple[Edit, Signal | None]]:
 
 
 def repetition(text: str) -> Iterator[tuple[Edit, Signal | None]]:
-    """fuuuuck becomes a word of the lexicon where that leaves one, else two letters stay; 哈哈哈哈哈哈哈哈 keeps three."""
+    """Fuuuuck becomes a word of the lexicon where that leaves one, else two letters stay; 哈哈哈哈哈哈哈哈 keeps three."""
     if not _may_repeat(text):
         return
     kept = [found.span() for found in PROTECTED.finditer(text)]

@@ -1,0 +1,64 @@
+"""Exit codes, and how errors become one: a sentence for a person on stderr, never a traceback for what is not a bug.
+
+0    all is well
+1    done, but some jobs ended as dead letters or rows were refused
+2    wrong usage of the command line
+3    a setting, a file or an argument cannot work
+4    a model bundle is damaged or fails its canary
+5    gave up waiting: some outcomes are missing
+70   a bug of ours
+75   Kafka or the device is away: trying again may help
+130  interrupted by Ctrl-C
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from schemas.errors import BundleError, ConfigurationError, LLMOSError, TransientError
+
+OK: Final = 0
+INCOMPLETE: Final = 1
+USAGE: Final = 2
+CONFIGURATION: Final = 3
+BUNDLE: Final = 4
+TIMEOUT: Final = 5
+BUG: Final = os.EX_SOFTWARE
+TRANSIENT: Final = os.EX_TEMPFAIL
+INTERRUPTED: Final = 130
+
+_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (BundleError, BUNDLE),
+    (ConfigurationError, CONFIGURATION),
+    (ValidationError, CONFIGURATION),
+    (TransientError, TRANSIENT),
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The exit code, once known."""
+
+    code: int = OK
+
+
+@contextmanager
+def exit_code() -> Iterator[Outcome]:
+    """Turns what the body raises into `outcome.code` and one line on stderr; a bug also gets its traceback."""
+    outcome = Outcome()
+    try:
+        yield outcome
+    except KeyboardInterrupt:
+        outcome.code = INTERRUPTED
+    except (LLMOSError, ValidationError) as error:
+        outcome.code = next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
+        print(f"llmos: {error}", file=sys.stderr)  # noqa: T201 (the one place where errors reach the terminal)
+    except Exception:
+        logging.getLogger(__name__).exception("a bug: please report it")
+        outcome.code = BUG

@@ -1,0 +1,133 @@
+"""The worker process: opens a bundle, proves it, joins the group, works until it is told to stop."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+
+from pipeline import kafka as options
+from pipeline import metrics
+from pipeline.bundles import Bundle, open_bundle, verify_bundle
+from pipeline.log import configure_logging
+from pipeline.policies import load_policies
+from pipeline.settings import Settings
+from schemas.errors import ConfigurationError, TransientError
+from schemas.results import ModelRef
+from workers.delivery import Deliverer
+from workers.faults import with_faults
+from workers.infer import Inference
+from workers.loop import Loop
+from workers.prove import prove, warm_up
+from workers.recovery import Recovery
+from workers.results import Recorder
+from workers.score import Scorer
+from workers.session import open_session
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then drain and return.
+
+    Raises ConfigurationError, BundleError (before anything is taken up), TransientError (Kafka or the device is away; nothing
+    of the chunk under way is committed).
+    """
+    configure_logging(settings, "worker")
+    bundle = open_bundle(settings.models_dir / settings.worker_model)
+    verify_bundle(bundle)
+    scorer, recorder = _scorer(settings, bundle)
+    metrics.serve_metrics(settings.metrics_port)
+    deliverer = Deliverer(settings)
+    topic = settings.work_topic(bundle.manifest.name, bundle.manifest.tokenizer.sha256)
+    _wait_for_topics(deliverer, [topic, settings.results_topic, settings.flagged_topic, settings.dead_letters_topic], settings)
+    consumer = _consumer(settings, bundle)
+    executor = ThreadPoolExecutor(1, "model")
+    loop = Loop(
+        consumer,
+        with_faults(scorer.score),
+        deliverer.deliver,
+        recover=Recovery(recorder, settings.worker_attempts),
+        chunk_tokens=settings.worker_chunk_tokens,
+        executor=executor,
+        on_assigned=lambda: announce(settings, ready=True),
+    )
+    _stop_on_signals(loop, settings)
+    try:
+        loop.run(topic)
+        _LOG.info("drained")
+    finally:
+        announce(settings, ready=False)
+        executor.shutdown(wait=False, cancel_futures=True)
+        consumer.close(autocommit=False)
+        deliverer.close()
+
+
+def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder]:
+    policies = load_policies(settings.policies_dir)
+    session = open_session(bundle, settings)
+    spec = bundle.manifest
+    inference = Inference(
+        session.run,
+        labels=len(spec.labels),
+        pad_id=spec.tokenizer.pad_id,
+        tokens_max=settings.worker_batch_tokens,
+        model=spec.name,
+    )
+    warm_up(inference, bundle)
+    prove(inference, bundle, policies)
+    model = ModelRef(name=spec.name, release=spec.release, precision=session.file.precision, sha256=session.file.sha256)
+    recorder = Recorder(settings, spec, model, _clock_ms)
+    return Scorer(bundle, inference, policies, recorder, _clock_ms), recorder
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _consumer(settings: Settings, bundle: Bundle) -> KafkaConsumer:
+    try:
+        return KafkaConsumer(**options.group_consumer(settings, settings.worker_group(bundle.manifest.name)))
+    except KafkaError as error:
+        raise TransientError(f"no Kafka broker answers: {error}") from error
+
+
+def _wait_for_topics(deliverer: Deliverer, topics: Collection[str], settings: Settings) -> None:
+    deadline = time.monotonic() + settings.kafka_delivery_timeout_ms / 1000
+    while missing := sorted(set(topics) - set(deliverer.topics())):
+        if time.monotonic() > deadline:
+            raise ConfigurationError(f"topics do not exist: {', '.join(missing)}; create them with `llmos topics create`")
+        _LOG.warning("waiting for topics: %s", ", ".join(missing))
+        time.sleep(0.5)
+
+
+def _stop_on_signals(loop: Loop, settings: Settings) -> None:
+    def stop(_signal: int, _frame: object) -> None:
+        _LOG.info("stopping: finishing what was taken up")
+        announce(settings, ready=False)
+        watchdog = threading.Timer(settings.shutdown_grace_s, _give_up, [settings])
+        watchdog.daemon = True
+        watchdog.start()
+        loop.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _give_up(settings: Settings) -> None:
+    _LOG.error("not drained in %d s: exiting, the rest uncommitted", settings.shutdown_grace_s)
+    logging.shutdown()
+    os._exit(os.EX_TEMPFAIL)
+
+
+def announce(settings: Settings, *, ready: bool) -> None:
+    """Make or remove the ready file."""
+    if settings.ready_file and ready:
+        settings.ready_file.touch()
+    elif settings.ready_file:
+        settings.ready_file.unlink(missing_ok=True)

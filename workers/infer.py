@@ -1,0 +1,94 @@
+"""Runs windows through a model so that one bad row costs only itself.
+
+A failing run is halved until the failing row is alone. Out of memory halves the token budget instead, which recovers slowly.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import metrics
+from schemas.errors import TransientError
+from workers.plan import Rows, bucket, plan
+from workers.session import Ids, Logits
+
+_LOG = logging.getLogger(__name__)
+_MEMORY_SIGNS: Final = ("out of memory", "failed to allocate", "bad_alloc", "bad allocation", "cudaerrormemoryallocation")
+_DEVICE_SIGNS: Final = ("cuda failure", "cudnn failure", "cublas failure", "cuda error", "device-side assert", "device lost")
+BUDGET_MIN: Final = 128
+RECOVERY_RUNS: Final = 64
+"""Good runs after which a reduced budget grows by a quarter."""
+
+Window = npt.NDArray[np.unsignedinteger]
+
+
+class Inference:
+    """Logits for windows; not thread-safe."""
+
+    def __init__(self, run: Callable[[Ids, Ids], Logits], *, labels: int, pad_id: int, tokens_max: int, model: str) -> None:
+        self._run = run
+        self._labels = labels
+        self._pad_id = pad_id
+        self._tokens_max = tokens_max
+        self._model = model
+        self.budget = tokens_max
+        self._good_runs = 0
+
+    def logits(self, windows: Sequence[Window]) -> Logits:
+        """Logits [windows, labels]; a row of NaN where the model failed on that window. Raises TransientError for a lost device."""
+        outcome = np.full((len(windows), self._labels), np.nan, np.float32)
+        for rows in plan([len(window) for window in windows], self.budget):
+            self._fill(outcome, rows, windows)
+        return outcome
+
+    def _fill(self, outcome: Logits, rows: Rows, windows: Sequence[Window]) -> None:
+        try:
+            logits = self._timed(*self._tensor([windows[row] for row in rows]))
+        except Exception as error:  # noqa: BLE001 (ONNX Runtime's errors share no base class)
+            self._look_at(error)
+            if len(rows) == 1:
+                _LOG.warning("the model failed on one window: %s", error)
+                return
+            half = len(rows) // 2
+            self._fill(outcome, rows[:half], windows)
+            self._fill(outcome, rows[half:], windows)
+            return
+        outcome[rows] = np.where(np.isfinite(logits), logits, np.nan)
+        self._recover()
+
+    def _tensor(self, windows: Sequence[Window]) -> tuple[Ids, Ids]:
+        width = bucket(max(len(window) for window in windows))
+        ids = np.full((len(windows), width), self._pad_id, np.int64)
+        mask = np.zeros_like(ids)
+        for row, window in enumerate(windows):
+            ids[row, : len(window)] = window
+            mask[row, : len(window)] = 1
+        metrics.BATCH_TOKENS.labels(self._model).inc(int(mask.sum()))
+        metrics.BATCH_PADDED_TOKENS.labels(self._model).inc(ids.size)
+        return ids, mask
+
+    def _timed(self, ids: Ids, mask: Ids) -> Logits:
+        started = time.perf_counter()
+        logits = self._run(ids, mask)
+        metrics.BATCH_RUN_SECONDS.labels(self._model).observe(time.perf_counter() - started)
+        assert logits.shape == (len(ids), self._labels), "one row of logits a row of ids"
+        return logits
+
+    def _look_at(self, error: Exception) -> None:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY_SIGNS):
+            self.budget = max(BUDGET_MIN, self.budget // 2)
+            self._good_runs = 0
+            _LOG.warning("out of memory: token budget is now %d", self.budget)
+        elif isinstance(error, TransientError) or any(sign in text for sign in _DEVICE_SIGNS):
+            raise TransientError(f"the device is lost: {error}") from error
+
+    def _recover(self) -> None:
+        self._good_runs += 1
+        if self.budget < self._tokens_max and self._good_runs >= RECOVERY_RUNS:
+            self.budget = min(self._tokens_max, self.budget * 5 // 4)
+            self._good_runs = 0

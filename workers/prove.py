@@ -1,0 +1,64 @@
+"""A worker proves itself before it says that it is ready: every length runs, and every canary gets its verdict."""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from pipeline.bundles import Bundle
+from pipeline.policies import LoadedPolicy
+from pipeline.preprocess.tokenise import Tokenizer, cut_windows
+from pipeline.text.language import LanguageDetector
+from pipeline.text.normalise import normalise
+from schemas.bundles import Canary
+from schemas.errors import BundleError
+from workers.decide import calibrate, decide
+from workers.fold import fold, probabilities
+from workers.infer import Inference
+from workers.plan import BUCKETS
+
+_LOG = logging.getLogger(__name__)
+DEFAULT_POLICY: Final = "default"
+
+
+def warm_up(inference: Inference, bundle: Bundle) -> None:
+    """Run every length that serving will pad to, so that no job pays for it; raises BundleError where the model fails."""
+    spec = bundle.manifest
+    for length in (size for size in BUCKETS if size <= spec.windows.tokens_max):
+        window = np.full(length, spec.tokenizer.end_id, np.uint32)
+        if not np.isfinite(inference.logits([window])).all():
+            raise BundleError(f"model {spec.name}: it fails on {length} tokens")
+
+
+def prove(inference: Inference, bundle: Bundle, policies: Mapping[str, LoadedPolicy]) -> None:
+    """Every canary gets its verdict under the default policy; raises BundleError where one does not."""
+    policy = policies.get(DEFAULT_POLICY)
+    if policy is None:
+        _LOG.warning("no policy is called %s: canaries are scored, their verdicts not compared", DEFAULT_POLICY)
+    tokenizer, detector = Tokenizer(bundle), LanguageDetector()
+    for canary in bundle.manifest.canaries:
+        found = _verdict(canary, inference, bundle, policy, tokenizer, detector)
+        if found is not None and found != canary.verdict:
+            raise BundleError(f"model {bundle.manifest.name}: canary {canary.text!r} got {found}, expected {canary.verdict}")
+    _LOG.info("%d canaries got their verdicts", len(bundle.manifest.canaries))
+
+
+def _verdict(
+    canary: Canary,
+    inference: Inference,
+    bundle: Bundle,
+    policy: LoadedPolicy | None,
+    tokenizer: Tokenizer,
+    detector: LanguageDetector,
+) -> str | None:
+    spec = bundle.manifest
+    text = normalise(canary.text).text
+    windows = cut_windows(tokenizer.encode_batch([text])[0], spec.windows, spec.tokenizer.begin_id, spec.tokenizer.end_id)
+    scores = probabilities(inference.logits(windows), spec.head)
+    raw = fold(scores, np.array([len(window) for window in windows]), spec.labels)
+    if not np.isfinite(raw).all():
+        raise BundleError(f"model {spec.name}: it fails on the canary {canary.text!r}")
+    if policy is None:
+        return None
+    return decide(raw, calibrate(raw[None], spec.labels)[0], spec.labels, policy.policy, detector.detect(text))[0]

@@ -1,0 +1,120 @@
+"""Results and dead letters as records, for every topic that wants them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+from pipeline import metrics
+from pipeline.outgoing import Outgoing
+from pipeline.settings import Settings
+from schemas.base import timestamp_from_ms
+from schemas.bundles import BundleManifest
+from schemas.codes import Verdict
+from schemas.dead_letters import DeadLetter, Original, RawBytes
+from schemas.errors import MessageError
+from schemas.results import Coverage, InferenceResult, LabelScore, ModelRef, PolicyRef, Timings
+from schemas.work import Source, WorkItem
+
+_BASE64_GROWTH: Final = 0.7
+"""Share of a record that original bytes may take, so that they fit in base64 with all the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A job with its verdict; times in Unix milliseconds."""
+
+    item: WorkItem
+    verdict: Verdict
+    labels: tuple[LabelScore, ...]
+    policy: PolicyRef
+    tokens_scored: int
+    windows: int
+    attempt: int
+    packed_ms: int
+    started_ms: int
+
+
+class Recorder:
+    """Writes for one model."""
+
+    def __init__(self, settings: Settings, manifest: BundleManifest, model: ModelRef, clock_ms: Callable[[], int]) -> None:
+        self._settings = settings
+        self._model = model
+        self._tokenizer_sha256 = manifest.tokenizer.sha256
+        self._clock_ms = clock_ms
+        self._versions = {"llmos": version("llmos"), model.name: model.release}
+
+    def results(self, scored: Scored) -> Iterator[Outgoing]:
+        """The result, for the results topic, for the flagged topic where it is flagged, and for the reply topic if asked."""
+        result = self._result(scored)
+        key, value = result.job_id.encode(), result.__pydantic_serializer__.to_json(result)
+        metrics.JOBS_DONE.labels(self._model.name, scored.verdict).inc()
+        metrics.JOB_SECONDS.observe(max(result.timings.total_ms, 0) / 1000)
+        yield Outgoing(self._settings.results_topic, key, value)
+        if scored.verdict is not Verdict.ALLOW:
+            yield Outgoing(self._settings.flagged_topic, key, value)
+        yield from self._reply(scored.item, key, value)
+
+    def bury(self, item: WorkItem, error: MessageError, attempts: int) -> Iterator[Outgoing]:
+        """The dead letter of one job; it holds the job as the jobs topic takes it."""
+        original = Original(
+            key=RawBytes.of(item.job.job_id.encode()), value=self._raw(item.job.__pydantic_serializer__.to_json(item.job))
+        )
+        letter = self._letter(error, item.source, original, attempts, item.job.job_id)
+        key, value = item.job.job_id.encode(), letter.__pydantic_serializer__.to_json(letter)
+        yield Outgoing(self._settings.dead_letters_topic, key, value)
+        yield from self._reply(item, key, value)
+
+    def bury_record(self, source: Source, record: bytes, error: MessageError) -> Iterator[Outgoing]:
+        """The dead letter of a whole record that cannot be taken apart."""
+        letter = self._letter(error, source, Original(value=self._raw(record)), 1, None)
+        yield Outgoing(self._settings.dead_letters_topic, None, letter.__pydantic_serializer__.to_json(letter))
+
+    def _raw(self, value: bytes) -> RawBytes:
+        return RawBytes.of(value, int(self._settings.record_bytes_max * _BASE64_GROWTH))
+
+    def _reply(self, item: WorkItem, key: bytes, value: bytes) -> Iterator[Outgoing]:
+        if item.job.reply_to:
+            yield Outgoing(item.job.reply_to, key, value, optional=True)
+
+    def _letter(self, error: MessageError, source: Source, original: Original, attempts: int, job_id: str | None) -> DeadLetter:
+        metrics.JOBS_DEAD.labels("worker", error.code).inc()
+        return DeadLetter(
+            job_id=job_id,
+            code=error.code,
+            stage="worker",
+            reason=error.reason,
+            source=source,
+            original=original,
+            attempts=attempts,
+            versions=self._versions,
+            failed_at=timestamp_from_ms(self._clock_ms()),
+        )
+
+    def _result(self, scored: Scored) -> InferenceResult:
+        item, job, now_ms = scored.item, scored.item.job, self._clock_ms()
+        return InferenceResult(
+            job_id=job.job_id,
+            task=job.task,
+            tenant=job.tenant,
+            verdict=scored.verdict,
+            labels=scored.labels,
+            signals=item.signals,
+            language=item.language,
+            model=self._model,
+            policy=scored.policy,
+            tokenizer_sha256=self._tokenizer_sha256,
+            coverage=Coverage(tokens_total=item.tokens_total, tokens_scored=scored.tokens_scored, windows=scored.windows),
+            created_at=job.created_at,
+            metadata=job.metadata,
+            attempt=scored.attempt,
+            timings=Timings(
+                wait_ms=item.received_ms - item.accepted_ms,
+                preprocess_ms=scored.packed_ms - item.received_ms,
+                queue_ms=scored.started_ms - scored.packed_ms,
+                infer_ms=now_ms - scored.started_ms,
+                total_ms=now_ms - item.accepted_ms,
+                completed_at=timestamp_from_ms(now_ms),
+            ),
+        )

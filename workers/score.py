@@ -1,0 +1,132 @@
+"""The whole of a worker on one screen: work batches in, results and dead letters out. Pure but for the model and the clock.
+
+windows → logits → probabilities → folded → calibrated → verdict → result
+                 └── a job whose window failed ──────────→ dead letter
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.bundles import Bundle
+from pipeline.outgoing import Outgoing
+from pipeline.policies import LoadedPolicy, policy_of
+from schemas.codes import Code
+from schemas.errors import MessageError
+from schemas.work import Source, WorkBatch, WorkItem
+from workers.decide import calibrate, decide
+from workers.fold import Floats, fold, probabilities, tokens_covered
+from workers.infer import Inference, Window
+from workers.results import Recorder, Scored
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRecord:
+    """A record of the work topic; `batch` is what it holds, or why it holds nothing."""
+
+    source: Source
+    value: bytes
+    batch: WorkBatch | MessageError
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    record: WorkRecord
+    item: WorkItem
+    windows: list[Window]
+
+
+class Scorer:
+    """Scores records with one model under all policies."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        inference: Inference,
+        policies: Mapping[str, LoadedPolicy],
+        recorder: Recorder,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._manifest = bundle.manifest
+        self._inference = inference
+        self._policies = policies
+        self._recorder = recorder
+        self._clock_ms = clock_ms
+
+    def score(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
+        """What the records lead to, every job exactly once; raises TransientError for a lost device."""
+        started_ms = self._clock_ms()
+        outgoing = [out for record in records for out in self._refused(record)]
+        jobs = [job for record in records if not self._why_not(record) for job in _jobs(record)]
+        if jobs:
+            raw = self._raw_scores(jobs)
+            scores = calibrate(raw, self._manifest.labels)
+            for job, one_raw, one_score in zip(jobs, raw, scores, strict=True):
+                outgoing.extend(self._finish(job, one_raw, one_score, started_ms))
+        return outgoing
+
+    def _why_not(self, record: WorkRecord) -> MessageError | None:
+        if isinstance(record.batch, MessageError):
+            return record.batch
+        spec = self._manifest.tokenizer
+        if record.batch.tokenizer_sha256 != spec.sha256:
+            return MessageError(Code.TOKENIZER_MISMATCH, "the batch was made with another tokenizer than the model's")
+        if record.batch.tokens.max(initial=0) >= spec.vocabulary_size:
+            return MessageError(Code.WORK_CORRUPT, f"a token id is beyond the vocabulary of {spec.vocabulary_size:,}")
+        return None
+
+    def _refused(self, record: WorkRecord) -> Iterator[Outgoing]:
+        error = self._why_not(record)
+        if error is None:
+            return
+        if isinstance(record.batch, MessageError):
+            yield from self._recorder.bury_record(record.source, record.value, error)
+            return
+        for item in record.batch.description.items:
+            yield from self._recorder.bury(item, error, record.attempt)
+
+    def _raw_scores(self, jobs: Sequence[_Job]) -> Floats:
+        logits = self._inference.logits([window for job in jobs for window in job.windows])
+        windows = probabilities(logits, self._manifest.head)
+        ends = np.cumsum([len(job.windows) for job in jobs])
+        parts = np.split(windows, ends[:-1])
+        return np.stack(
+            [
+                fold(part, np.array([len(window) for window in job.windows]), self._manifest.labels)
+                for job, part in zip(jobs, parts, strict=True)
+            ]
+        )
+
+    def _finish(self, job: _Job, raw: Floats, scores: Floats, started_ms: int) -> Iterator[Outgoing]:
+        try:
+            loaded = policy_of(self._policies, job.item.job.tenant)
+            if not np.isfinite(raw).all():
+                raise MessageError(Code.INFERENCE_FAILED, "the model failed on this text alone")
+        except MessageError as error:
+            return self._recorder.bury(job.item, error, job.record.attempt)
+        verdict, labels = decide(raw, scores, self._manifest.labels, loaded.policy, job.item.language)
+        covered = tokens_covered(np.array([len(window) for window in job.windows]), self._manifest.windows)
+        assert isinstance(job.record.batch, WorkBatch), "refused records hold no jobs"
+        scored = Scored(
+            item=job.item,
+            verdict=verdict,
+            labels=labels,
+            policy=loaded.ref,
+            tokens_scored=covered,
+            windows=len(job.windows),
+            attempt=job.record.attempt,
+            packed_ms=job.record.batch.description.packed_ms,
+            started_ms=started_ms,
+        )
+        return self._recorder.results(scored)
+
+
+def _jobs(record: WorkRecord) -> Iterator[_Job]:
+    assert isinstance(record.batch, WorkBatch), "refused records hold no jobs"
+    windows = np.split(record.batch.tokens, np.cumsum(record.batch.lengths, dtype=np.int64)[:-1])
+    at = 0
+    for item, count in zip(record.batch.description.items, record.batch.windows.tolist(), strict=True):
+        yield _Job(record, item, windows[at : at + count])
+        at += count
