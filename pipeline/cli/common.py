@@ -1,0 +1,62 @@
+"""What the commands share: the bootstrap option, settings with overrides, errors as exit codes, times such as 10m."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.exits import exit_code
+from pipeline.settings import Settings
+from schemas.errors import ConfigurationError
+
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Kafka brokers, joined by commas; by default LLMOS_KAFKA_BOOTSTRAP, else the broker that `llmos up` last started here.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Since = Annotated[
+    str | None, typer.Option(metavar="TIME", help="From when on: 30s, 10m, 2h, 3d ago, or a time such as 2026-11-24T08:00:00Z.")
+]
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def settings_of(bootstrap: str | None = None, **changes: Any) -> Settings:  # noqa: ANN401 (settings of any type)
+    """The settings, with what the command line says; raises ValidationError."""
+    given = {name: value for name, value in {"kafka_bootstrap": bootstrap, **changes}.items() if value is not None}
+    return Settings(**given)
+
+
+def parse_since(text: str | None) -> datetime | None:
+    """The moment that `text` names; raises ConfigurationError."""
+    if text is None:
+        return None
+    ago = re.fullmatch(r"(\d+)([smhd])", text)
+    if ago:
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"--since {text!r} is neither like 10m nor like 2026-11-24T08:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def command(run: Callable[..., int | None]) -> Callable[..., None]:
+    """A typer command from a function that returns its exit code (None: 0) and may raise anything of the error tree."""
+
+    @wraps(run)
+    def wrapped(*args: Any, **options: Any) -> None:  # noqa: ANN401
+        with exit_code() as outcome:
+            outcome.code = run(*args, **options) or 0
+        raise typer.Exit(outcome.code)
+
+    return wrapped

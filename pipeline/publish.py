@@ -1,0 +1,136 @@
+"""Publishes jobs from Python programs: bounded in flight, and every failed delivery reported.
+
+with JobPublisher() as publisher:
+    publisher.publish(TextJob(text="hello"))
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from pipeline import kafka as options
+from pipeline.settings import Settings
+from schemas.errors import TransientError
+from schemas.jobs import TextJob
+
+_BULK_BYTES_MAX: Final = 512 << 10
+"""A bulk record is closed at this size: small enough for every limit on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A confirmed record: the ids of its jobs (none for a raw record) and where it lies now."""
+
+    job_ids: tuple[str, ...]
+    topic: str
+    partition: int
+    offset: int
+
+
+class JobPublisher:
+    """A context manager, for one thread. `on_delivered` and `on_failed` are called from another thread: be quick there.
+
+    Leaving the context waits for every delivery and raises TransientError if any has failed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        on_delivered: Callable[[Delivery], None] | None = None,
+        on_failed: Callable[[Sequence[str], Exception], None] | None = None,
+    ) -> None:
+        self._settings = settings or Settings()
+        self._on_delivered = on_delivered
+        self._on_failed = on_failed
+        self._room = threading.Condition()
+        self._in_flight = 0
+        self._failed = 0
+        self._cause: Exception | None = None
+        self._producer: KafkaProducer | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._producer = KafkaProducer(**options.producer(self._settings))
+        except KafkaError as error:
+            raise TransientError(f"no Kafka broker answers: {error}") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._open().close(timeout=1)
+
+    def publish(self, job: TextJob) -> None:
+        """Send one job as a record of its own; waits while too many are in flight."""
+        self._send((job.job_id,), job.__pydantic_serializer__.to_json(job), job.job_id.encode())
+
+    def publish_many(self, jobs: Iterable[TextJob]) -> None:
+        """Send many jobs, several a record; waits while too many are in flight."""
+        ids: list[str] = []
+        values: list[bytes] = []
+        size = 0
+        for job in jobs:
+            value = job.__pydantic_serializer__.to_json(job)
+            if ids and (len(ids) >= self._settings.publish_bulk_jobs or size + len(value) > _BULK_BYTES_MAX):
+                self._send(tuple(ids), _bulk(values), None)
+                ids, values, size = [], [], 0
+            ids.append(job.job_id)
+            values.append(value)
+            size += len(value)
+        if ids:
+            self._send(tuple(ids), _bulk(values), None)
+
+    def publish_raw(self, value: bytes, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Send a record as it is, whatever it holds: what is wrong with it, the dead letters will tell."""
+        self._send((), value, key, headers)
+
+    def flush(self) -> None:
+        """Wait until every delivery is confirmed or has failed; raises TransientError if any failed since the last flush."""
+        self._open().flush()
+        with self._room:
+            self._room.wait_for(lambda: self._in_flight == 0)
+            failed, self._failed = self._failed, 0
+        if failed:
+            raise TransientError(f"{failed:,} jobs were not delivered; the first cause: {self._cause!r}") from self._cause
+
+    def _send(self, ids: tuple[str, ...], value: bytes, key: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        jobs = max(1, len(ids))
+        with self._room:
+            self._room.wait_for(lambda: self._in_flight == 0 or self._in_flight + jobs <= self._settings.publish_in_flight_jobs)
+            self._in_flight += jobs
+        try:
+            future = self._open().send(self._settings.jobs_topic, value, key=key, headers=list(headers))
+        except KafkaError as error:
+            self._done(ids, None, error)
+            return
+        future.add_callback(lambda metadata: self._done(ids, metadata, None))
+        future.add_errback(lambda error: self._done(ids, None, error))
+
+    def _done(self, ids: tuple[str, ...], metadata: Any, error: Exception | None) -> None:  # noqa: ANN401
+        if error is not None and self._on_failed:
+            self._on_failed(ids, error)
+        elif error is None and self._on_delivered:
+            self._on_delivered(Delivery(ids, metadata.topic, metadata.partition, metadata.offset))
+        with self._room:
+            jobs = max(1, len(ids))
+            self._in_flight -= jobs
+            if error is not None:
+                self._failed += jobs
+                self._cause = self._cause or error
+            self._room.notify_all()
+
+    def _open(self) -> KafkaProducer:
+        assert self._producer is not None, "use the publisher as a context manager"
+        return self._producer
+
+
+def _bulk(values: list[bytes]) -> bytes:
+    return b"[" + b",".join(values) + b"]"

@@ -1,0 +1,125 @@
+"""Reads topics from outside the pipeline: results without repeats, and raw records for the tools."""
+
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from pydantic import ValidationError
+
+from pipeline import kafka as options
+from pipeline.settings import Settings
+from schemas.errors import ConfigurationError, TransientError
+from schemas.results import InferenceResult
+
+_LOG = logging.getLogger(__name__)
+SEEN_MAX: Final = 1_000_000
+"""Job ids remembered to drop repeats: about 100 MB at most; a repeat comes within seconds of its first."""
+_POLL_MS: Final = 200
+
+
+class Reader:
+    """A context manager over some topics, outside of any group. Positioned at the start, at the end or at a time."""
+
+    def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
+        self._settings = settings
+        self._topics = topics
+
+    def __enter__(self) -> Self:
+        try:
+            self._consumer = KafkaConsumer(**options.consumer(self._settings))
+            self._consumer.assign([place for topic in self._topics for place in self._partitions(topic)])
+        except KafkaError as error:
+            raise TransientError(f"no Kafka broker answers: {error}") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._consumer.close(autocommit=False)
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        found = self._consumer.partitions_for_topic(topic)
+        if not found:
+            raise ConfigurationError(f"topic {topic} does not exist; create it with `llmos topics create`")
+        return [TopicPartition(topic, partition) for partition in sorted(found)]
+
+    def seek_end(self) -> None:
+        """Read only what comes from now on."""
+        self._consumer.seek_to_end()
+        for place in self._consumer.assignment():
+            self._consumer.position(place)  # looked up now, not at the first poll
+
+    def seek_start(self, since: datetime | None = None) -> None:
+        """Read from the oldest record, or from the first that is not older than `since`."""
+        if since is None:
+            self._consumer.seek_to_beginning()
+            return
+        places = self._consumer.assignment()
+        found = self._consumer.offsets_for_times(dict.fromkeys(places, int(since.timestamp() * 1000)))
+        ends = self._consumer.end_offsets(list(places))
+        for place in places:
+            later = found.get(place)
+            self._consumer.seek(place, later.offset if later else ends[place])
+
+    def poll(self, timeout_ms: int = _POLL_MS) -> list[Any]:
+        """Records that have come, perhaps none."""
+        try:
+            fetched = self._consumer.poll(timeout_ms=timeout_ms)
+        except KafkaError as error:
+            raise TransientError(f"Kafka: {error}") from error
+        return [record for records in fetched.values() for record in records]
+
+    def records(self, *, follow: bool) -> Iterator[Any]:
+        """Records one by one: until the ends as they are now, or for ever."""
+        ends = self._consumer.end_offsets(list(self._consumer.assignment()))
+        while follow or any(self._consumer.position(place) < end for place, end in ends.items()):
+            yield from self.poll()
+
+
+class ResultReader:
+    """Results, each job once. A context manager.
+
+    with ResultReader(flagged=True) as reader:
+        for result in reader.results():
+            …
+    """
+
+    def __init__(self, settings: Settings | None = None, *, flagged: bool = False, since: datetime | None = None) -> None:
+        chosen = settings or Settings()
+        self._reader = Reader(chosen, [chosen.flagged_topic if flagged else chosen.results_topic])
+        self._since = since
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self.unreadable = 0
+
+    def __enter__(self) -> Self:
+        self._reader.__enter__()
+        self._reader.seek_start(self._since)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+    def results(self, *, follow: bool = False) -> Iterator[InferenceResult]:
+        """Results as they come, repeats dropped; ends at the present end of the topic unless it is to `follow`."""
+        for record in self._reader.records(follow=follow):
+            try:
+                result = InferenceResult.model_validate_json(record.value)
+            except ValidationError:
+                self.unreadable += 1
+                _LOG.warning("no result: %s %d:%d", record.topic, record.partition, record.offset)
+                continue
+            if self._is_new(result.job_id):
+                yield result
+
+    def _is_new(self, job_id: str) -> bool:
+        digest = hashlib.blake2b(job_id.encode(), digest_size=16).digest()
+        if digest in self._seen:
+            return False
+        self._seen[digest] = None
+        if len(self._seen) > SEEN_MAX:
+            self._seen.popitem(last=False)
+        return True
