@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import InvalidConfigError, KafkaError, TopicAlreadyExistsError, UnknownError
+from kafka.errors import InvalidConfigurationError, KafkaError, TopicAlreadyExistsError, UnknownError
 
 from pipeline import kafka as options
 from pipeline.bundles import open_bundle
@@ -118,7 +118,7 @@ def _create(client: KafkaAdminClient, topic: Topic) -> None:
         client.create_topics({topic.name: asked})
     except TopicAlreadyExistsError:
         return  # another process was quicker
-    except (InvalidConfigError, UnknownError) as error:
+    except (InvalidConfigurationError, UnknownError) as error:
         raise ConfigurationError(f"the broker refuses to create {topic.name} with {topic.configs}: {error}") from error
 
 

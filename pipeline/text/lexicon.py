@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-_WORDS: Final = tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text("utf-8"))
+_WORDS: Final[dict[str, str]] = tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text("utf-8"))
 ENGLISH: Final = frozenset(_WORDS["english"].split())
 STEMS: Final = tuple(_WORDS["stems"].split())
 CHINESE: Final = tuple(sorted(_WORDS["chinese"].split(), key=len, reverse=True))
