@@ -9,7 +9,7 @@ import argparse
 import math
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,12 +36,14 @@ class Run(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layers: int
+    layers: tuple[int, ...]
     tokens_max: int
     epochs: float
     rows_per_step: int
     rare_repeats: int
     learning_rate: float
+    embedding_learning_rate: float
+    bfloat16: bool
     warmup: float
     weight_decay: float
     seed: int
@@ -92,15 +94,18 @@ def epoch_order(table: Table, lengths: np.ndarray, run: Run, epoch: int) -> list
 
 
 def optimiser_of(model: Classifier, run: Run) -> torch.optim.Optimizer:
-    """AdamW; the fresh head learns ten times as fast as the encoder."""
+    """AdamW; the pretrained embeddings learn slower than the layers, the fresh head ten times as fast."""
+    embeddings = list(model.encoder.embeddings.parameters())
+    layers = [weight for name, weight in model.encoder.named_parameters() if not name.startswith("embeddings.")]
     groups = [
-        {"params": list(model.encoder.parameters()), "lr": run.learning_rate},
+        {"params": embeddings, "lr": run.embedding_learning_rate},
+        {"params": layers, "lr": run.learning_rate},
         {"params": list(model.head.parameters()), "lr": 10 * run.learning_rate},
     ]
     return torch.optim.AdamW(groups, weight_decay=run.weight_decay, fused=True)
 
 
-def schedule(run: Run, steps: int) -> "torch.optim.lr_scheduler.LambdaLR | object":
+def schedule(run: Run, steps: int) -> Callable[[int], float]:
     """The share of the peak learning rate at each step: a linear rise, then a linear fall to zero."""
     rise = max(1, int(run.warmup * steps))
     return lambda step: min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
@@ -116,13 +121,15 @@ def train(run: Run, table: Table, base: Path, state: Path) -> Iterator[str]:
     optimiser = optimiser_of(model, run)
     order = [step for epoch in range(math.ceil(run.epochs)) for step in epoch_order(table, lengths, run, epoch)]
     order = order[: round(len(order) * run.epochs / math.ceil(run.epochs))]
-    scale = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(run, len(order)))  # type: ignore[arg-type]
+    scale = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(run, len(order)))
     done = load_checkpoint(state, model, optimiser, scale)
     saved_at, losses = time.monotonic(), []
     model.train()
     for step in tqdm(range(done, len(order)), initial=done, total=len(order), mininterval=10):
         batch = collate([ids[i] for i in order[step]], table.labels[order[step]], model.encoder.config.pad_token_id)
-        loss = masked_loss(model(batch.input_ids, batch.attention_mask), batch.labels, torch.ones(len(NAMES)))
+        with torch.autocast("cpu", torch.bfloat16, enabled=run.bfloat16):
+            logits = model(batch.input_ids, batch.attention_mask)
+        loss = masked_loss(logits.float(), batch.labels, torch.ones(len(NAMES)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

@@ -1,5 +1,6 @@
-"""The classifier: a BERT-like encoder cut to its first layers, the mean of its token vectors, one linear head."""
+"""The classifier: a BERT-like encoder cut to some of its layers, the mean of its token vectors, one linear head."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,9 +25,11 @@ class Classifier(nn.Module):
         return self.head(self.dropout(mean))  # type: ignore[no-any-return]
 
 
-def from_pretrained(base: str | Path, layers: int, labels: int) -> Classifier:
-    """A fresh head on the first `layers` layers of the encoder at `base` (a folder or a hub name)."""
-    encoder = AutoModel.from_pretrained(base, num_hidden_layers=layers, add_pooling_layer=False, dtype=torch.float32)
+def from_pretrained(base: str | Path, layers: Sequence[int], labels: int) -> Classifier:
+    """A fresh head on the chosen `layers`, counted from 0, of the encoder at `base` (a folder or a hub name)."""
+    encoder = AutoModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32)
+    encoder.encoder.layer = nn.ModuleList(encoder.encoder.layer[index] for index in layers)
+    encoder.config.num_hidden_layers = len(layers)
     return Classifier(encoder, labels)
 
 

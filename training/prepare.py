@@ -9,6 +9,7 @@ are NaN. Rows without a split of their own get one from the hash of their text, 
 import argparse
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +90,16 @@ def _unique(sources: Iterable[Source], data: Path) -> Iterator[tuple[Source, str
             trained += split == "train"
             if not text or (split == "train" and trained > source.train_rows_max):
                 continue
-            key = "".join(character for character in text.casefold() if character.isalnum())
+            key = _sameness(text)
             before = found.get(key)
             if before is None or guard[split] > guard[before[2].split or split_of(before[1])]:
                 found[key] = (source, text, row)
     return iter(found.values())
+
+
+def _sameness(text: str) -> str:
+    """What two texts share that are the same but for case, spaces and punctuation. Emoji count: they may turn the meaning."""
+    return "".join(character for character in text.casefold() if unicodedata.category(character)[0] not in "PZCM")
 
 
 def split_of(text: str) -> Split:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from training import parse_chinese as zh
 from training import parse_english as en
-from training import synthetic
+from training import contrast, synthetic
 from training.rows import Row
 
 
@@ -59,6 +59,7 @@ MODERATION = (
     Source("xquad-zh", "zh", "CC BY-SA 4.0", _GITHUB + "google-deepmind/xquad", zh.xquad_chinese),
     Source("hand-written-abuse", "both", "Apache-2.0", "training/synthetic.py", synthetic.abuse),
     Source("hand-written-rare-labels", "both", "Apache-2.0", "training/synthetic.py", synthetic.rare_labels),
+    Source("hand-written-contrast", "both", "Apache-2.0", "training/contrast.py", contrast.contrast),
     Source("hand-written-harmless", "both", "Apache-2.0", "training/synthetic.py", synthetic.harmless),
 )
 """In order of claim: a text that stands in several sets belongs to the first, so that no test text is trained on."""

@@ -5,6 +5,7 @@ In: int64 ids and mask [rows, tokens]. Out: float32 logits [rows, labels].
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ from schemas.errors import BundleError, ConfigurationError
 
 _LOG = logging.getLogger(__name__)
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_GPU_NODES: Final = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""Device nodes of NVIDIA's driver on Linux, and under Windows' Linux."""
 _PREFERRED: Final[dict[str, tuple[str, ...]]] = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32")}
 
 Ids = npt.NDArray[np.int64]
@@ -61,7 +64,9 @@ def _device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     there = _PROVIDERS["cuda"] in ort.get_available_providers()
     if wanted == "cuda" and not there:
         raise ConfigurationError("CUDA was asked for, but this onnxruntime has no CUDA provider: pip install 'llmos[gpu]'")
-    return "cuda" if there and wanted != "cpu" else "cpu"
+    # The provider is compiled in whether or not there is a GPU, and complains at length where there is none.
+    tried = there and any(node.exists() for node in _GPU_NODES)
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and tried) else "cpu"
 
 
 def _choose(bundle: Bundle, wanted: str, device: str) -> ModelFile:
