@@ -88,8 +88,16 @@ EN_ABOUT_THINGS: Final = (
     "kill {0} with fire lol",
     "{0} are the worst",
 )
-EN_BAD: Final = "stupid|an idiot|a liar|disgusting|pathetic|a moron|ugly|worthless|a coward|a joke|a disgrace|dumb as a rock".split("|")
-EN_INSULTS: Final = ("you are {0}", "he is {0} and everybody knows it", "everyone thinks you are {0}", "lol you really are {0}", "you look {0}")
+EN_BAD: Final = (
+    "stupid|an idiot|a liar|disgusting|pathetic|a moron|ugly|worthless|a coward|a joke|a disgrace|dumb as a rock".split("|")
+)
+EN_INSULTS: Final = (
+    "you are {0}",
+    "he is {0} and everybody knows it",
+    "everyone thinks you are {0}",
+    "lol you really are {0}",
+    "you look {0}",
+)
 EN_NOT_INSULTS: Final = (
     "you are not {0}",
     "please don't say that she is {0}",

@@ -1,161 +1,216 @@
-"""The encoder as an ONNX graph, written node by node, in fp32 or in int8 whose scores do not depend on the batch.
+"""Writes the classifier as an ONNX graph in ONNX Runtime's own operators: fp32, or int8 whose scores do not depend on the batch.
 
-ONNX Runtime's usual dynamic int8 scales an activation by the extremes of the whole batch, so a text's score moves with its
-neighbours. Here each token has its own scale (after LayerNorm and GELU), and attention's output a fixed one, measured on sample texts.
-Weights take 7 bits a column: on CPUs without VNNI the integer kernel adds two products of 8 x 8 bits in 16 bits, which would overflow.
+Inputs: int64 `input_ids` and `attention_mask` [rows, tokens]. Output: float32 `logits` [rows, labels].
+
+ONNX Runtime's usual dynamic int8 scales each activation by the minimum and maximum of the whole batch, so that a text's score
+moves with its neighbours. Here an activation has a fixed scale, measured beforehand, or, after the GELU, where outliers live,
+a scale of its own for every token: the same integer kernel, and no pass over the batch.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Array = npt.NDArray[np.float32]
-MS: Final = "com.microsoft"
-WEIGHT_LEVELS: Final = 63
-ACTIVATION_LEVELS: Final = 127
-_EMBEDDING_LEVELS: Final = 127
-OPSET: Final = 20
+MICROSOFT: Final = "com.microsoft"
+_OPSET, _IR = 20, 9
+_UNSIGNED_MAX: Final = 255
+_WEIGHT_MAX: Final = 63
+"""Weights take 7 bits: two products of 8 and 8 bits overflow the 16 bits in which older processors (AVX2) add them."""
+_TABLE_MAX: Final = 127
+_TINY: Final = 1e-6
+GRID: Final = 1 << 16
+"""Steps to one in the last layer: 0.000015 is far below what a score shows."""
+
+Floats = npt.NDArray[np.float32]
+Weights = Mapping[str, Floats]
 
 
 class Graph:
-    """Nodes and constants as they are written down, top to bottom, all in fp32."""
+    """Nodes and constants in the order in which they are written."""
 
-    def __init__(self, weights: Mapping[str, Array], epsilon: float) -> None:
-        self.weights, self.epsilon = weights, epsilon
+    def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, npt.NDArray[np.generic]] = {}
-        self.attention_outputs: list[str] = []
+        self.constants: dict[str, npt.NDArray[Any]] = {}
 
-    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: object) -> str:
-        """Add a node; returns the name of its output."""
-        name = f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name, domain=domain, **attributes))
+    def op(self, kind: str, *inputs: str, domain: str = "", name: str = "", **attributes: Any) -> str:  # noqa: ANN401 (whatever ONNX takes)
+        """Append a node with one output; returns the output's name."""
+        output = name or f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], output, domain=domain, **attributes))
+        return output
+
+    def constant(self, name: str, value: npt.ArrayLike) -> str:
+        """A constant called `name`; the same name again means the same constant."""
+        self.constants.setdefault(name, np.asarray(value))
         return name
 
-    def constant(self, name: str, value: npt.NDArray[np.generic]) -> str:
-        """Add a constant once; returns its name."""
-        self.constants[name] = value
-        return name
 
-    def weight(self, name: str) -> str:
-        """A weight of the model as it is."""
-        return self.constant(name, self.weights[name])
+class Linear(Protocol):
+    """How a precision writes products with weights."""
 
-    def embedding(self, ids: str) -> str:
-        """Rows of the embedding table."""
-        return self.op("Gather", self.weight("embeddings.word_embeddings.weight"), ids)
+    def table(self, graph: Graph, name: str, weights: Floats) -> str:
+        """Rows of `weights` [vocabulary, width] at `input_ids`: [rows, tokens, width]."""
 
-    def linear(self, x: str, name: str, *, bias: bool = True) -> str:
-        """x [rows, tokens, in] times the layer's weight, plus its bias."""
-        y = self.product(x, name)
-        return self.op("Add", y, self.weight(f"{name}.bias")) if bias else y
-
-    def product(self, x: str, name: str) -> str:
-        """x times the layer's weight."""
-        return self.op("MatMul", x, self.constant(f"{name}.T", np.ascontiguousarray(self.weights[f"{name}.weight"].T)))
-
-    def norm(self, x: str, name: str) -> str:
-        """LayerNorm over the last axis."""
-        return self.op("LayerNormalization", x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), epsilon=self.epsilon)
+    def product(self, graph: Graph, value: str, name: str, weights: Floats, bias: Floats | None) -> str:
+        """`value` [rows, tokens, in] times `weights` [out, in], plus `bias` [out]."""
 
 
-class Int8Graph(Graph):
-    """The same with integer products. `attention_max` [layers]: largest magnitude of each attention output."""
+class Fp32:
+    """As trained."""
 
-    def __init__(self, weights: Mapping[str, Array], epsilon: float, attention_max: list[float]) -> None:
-        super().__init__(weights, epsilon)
-        self._attention_max = attention_max
-        self._quantised: dict[str, tuple[str, str, str | None]] = {}
+    def table(self, graph: Graph, name: str, weights: Floats) -> str:
+        """A plain look-up."""
+        return graph.op("Gather", graph.constant(name, weights), "input_ids")
 
-    def embedding(self, ids: str) -> str:
-        """Rows of the table at 8 bits, each with its scale."""
-        table = self.weights["embeddings.word_embeddings.weight"]
-        scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-8) / _EMBEDDING_LEVELS
-        rows = self.op("Gather", self.constant("table", np.round(table / scale).astype(np.int8)), ids)
-        scales = self.op("Gather", self.constant("table.scale", scale.astype(np.float32)), ids)
-        return self.op("Mul", self.op("Cast", rows, to=TensorProto.FLOAT), scales)
+    def product(self, graph: Graph, value: str, name: str, weights: Floats, bias: Floats | None) -> str:
+        """MatMul and Add."""
+        made = graph.op("MatMul", value, graph.constant(f"{name}.weight", np.ascontiguousarray(weights.T)))
+        return made if bias is None else graph.op("Add", made, graph.constant(f"{name}.bias", bias))
 
-    def product(self, x: str, name: str) -> str:
-        """An integer product; inputs of several layers are quantised once."""
-        weight = self.weights[f"{name}.weight"].T
-        scale = np.maximum(np.abs(weight).max(axis=0), 1e-8) / WEIGHT_LEVELS
-        quantised, unit, row = self._quantise(x)
-        made = self.op(
-            "MatMulIntegerToFloat",
-            quantised,
-            self.constant(f"{name}.int8", np.round(weight / scale).astype(np.int8)),
-            unit,
-            self.constant(f"{name}.scale", scale.astype(np.float32)),
-            self._zero(),
-            domain=MS,
+
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """Integer products. `spans`: lowest and highest value of a product's input, by its name; without, a scale a token."""
+
+    spans: Mapping[str, tuple[float, float]]
+
+    def table(self, graph: Graph, name: str, weights: Floats) -> str:
+        """Rows of one byte a value, with a scale a row."""
+        scale = np.abs(weights).max(axis=1, keepdims=True).clip(min=_TINY) / _TABLE_MAX
+        rows = graph.op("Gather", graph.constant(name, np.round(weights / scale).astype(np.int8)), "input_ids")
+        scales = graph.op("Gather", graph.constant(f"{name}.scale", scale.astype(np.float32)), "input_ids")
+        return graph.op("Mul", graph.op("Cast", rows, to=TensorProto.FLOAT), scales)
+
+    def product(self, graph: Graph, value: str, name: str, weights: Floats, bias: Floats | None) -> str:
+        """One integer kernel behind a fixed scale, or behind a scale a token."""
+        column_scale = (np.abs(weights).max(axis=1).clip(min=_TINY) / _WEIGHT_MAX).astype(np.float32)
+        whole = np.ascontiguousarray(np.round(weights / column_scale[:, None]).astype(np.int8).T)
+        operands = (
+            graph.constant(f"{name}.int8", whole),
+            graph.constant(f"{name}.scale", column_scale),
+            graph.constant(f"{name}.zero", np.zeros(len(column_scale), np.int8)),
         )
-        return self.op("Mul", made, row) if row else made
+        fixed = self.spans.get(name)
+        if fixed:
+            return self._fixed(graph, value, name, operands, bias, fixed)
+        return self._by_token(graph, value, name, operands, bias)
 
-    def _zero(self) -> str:
-        return self.constant("zero_point", np.array(128, np.uint8))
+    @staticmethod
+    def _fixed(
+        graph: Graph, value: str, name: str, operands: tuple[str, str, str], bias: Floats | None, span: tuple[float, float]
+    ) -> str:
+        width = (span[1] - span[0]) / _UNSIGNED_MAX
+        # Named after the values, not after the product: query, key and value share one input and one rounding of it.
+        scale = graph.constant(f"scale {width:.9g}", np.float32(width))
+        zero = graph.constant(f"zero {round(-span[0] / width)}", np.uint8(round(-span[0] / width)))
+        rounded = f"{value} rounded by {width:.9g}"
+        if not any(rounded == node.output[0] for node in graph.nodes):
+            graph.op("QuantizeLinear", value, scale, zero, name=rounded)
+        weights, column_scale, column_zero = operands
+        more = () if bias is None else (graph.constant(f"{name}.bias", bias),)
+        return graph.op("MatMulIntegerToFloat", rounded, weights, scale, column_scale, zero, column_zero, *more, domain=MICROSOFT)
 
-    def _quantise(self, x: str) -> tuple[str, str, str | None]:
-        if x not in self._quantised:
-            self._quantised[x] = self._fixed(x) if x in self.attention_outputs else self._by_token(x)
-        return self._quantised[x]
-
-    def _fixed(self, x: str) -> tuple[str, str, None]:
-        layer = self.attention_outputs.index(x)
-        scale = self.constant(f"attention.{layer}.scale", np.array(self._attention_max[layer] / ACTIVATION_LEVELS, np.float32))
-        return self.op("QuantizeLinear", x, scale, self._zero()), scale, None
-
-    def _by_token(self, x: str) -> tuple[str, str, str]:
-        largest = self.op("ReduceMax", self.op("Abs", x), self.constant("last_axis", np.array([-1])), keepdims=1)
-        row = self.op("Max", largest, self.constant("tiny", np.array(1e-5, np.float32)))
-        unit = self.constant("unit", np.array(1 / ACTIVATION_LEVELS, np.float32))
-        return self.op("QuantizeLinear", self.op("Div", x, row), unit, self._zero()), unit, row
+    @staticmethod
+    def _by_token(graph: Graph, value: str, name: str, operands: tuple[str, str, str], bias: Floats | None) -> str:
+        unit, middle = graph.constant("unit", np.float32(1 / 127)), graph.constant("middle", np.uint8(128))
+        last, tiny = graph.constant("last", np.array([-1], np.int64)), graph.constant("tiny", np.float32(_TINY))
+        largest = graph.op("Max", graph.op("ReduceMax", graph.op("Abs", value), last, keepdims=1), tiny)
+        rounded = graph.op("QuantizeLinear", graph.op("Div", value, largest), unit, middle)
+        weights, column_scale, column_zero = operands
+        made = graph.op("MatMulIntegerToFloat", rounded, weights, unit, column_scale, middle, column_zero, domain=MICROSOFT)
+        scaled = graph.op("Mul", made, largest)
+        return scaled if bias is None else graph.op("Add", scaled, graph.constant(f"{name}.bias", bias))
 
 
-def write(graph: Graph, layers: int, heads: int) -> onnx.ModelProto:
-    """int64 input_ids, attention_mask [rows, tokens] to float32 logits [rows, labels], all layers in order."""
-    x = _embed(graph)
+def classifier_graph(weights: Weights, *, heads: int, epsilon: float, linear: Linear) -> onnx.ModelProto:
+    """The graph of `training.model.Classifier` with these weights, named as its state dictionary names them."""
+    graph = Graph()
+    layers = 1 + max(int(name.split(".")[3]) for name in weights if name.startswith("encoder.encoder.layer."))
+    value = _embed(graph, weights, epsilon, linear)
     padding = graph.op("Cast", "attention_mask", to=TensorProto.INT32)
-    for layer in range(layers):
-        x = _layer(graph, x, padding, f"encoder.layer.{layer}.", heads)
-    mask = graph.op("Unsqueeze", graph.op("Cast", "attention_mask", to=TensorProto.FLOAT), graph.constant("two", np.array([2])))
-    one = graph.constant("one", np.array([1]))
-    mean = graph.op(
-        "Div",
-        graph.op("ReduceSum", graph.op("Mul", x, mask), one, keepdims=0),
-        graph.op("ReduceSum", mask, one, keepdims=0),
-    )
-    head = graph.constant("head.T", np.ascontiguousarray(graph.weights["head.weight"].T))
-    logits = graph.op("Add", graph.op("MatMul", mean, head), graph.weight("head.bias"))
-    graph.nodes.append(helper.make_node("Identity", [logits], ["logits"]))
-    return _model(graph, len(graph.weights["head.bias"]))
+    for number in range(layers):
+        value = _layer(graph, weights, f"encoder.encoder.layer.{number}", value, padding, heads, epsilon, linear)
+    _head(graph, weights, value)
+    return _model(graph, len(weights["head.bias"]))
 
 
-def _embed(graph: Graph) -> str:
-    positions = graph.weights["embeddings.position_embeddings.weight"] + graph.weights["embeddings.token_type_embeddings.weight"][0]
-    zero = graph.constant("zero", np.array([0]))
+def _embed(graph: Graph, weights: Weights, epsilon: float, linear: Linear) -> str:
+    at = "encoder.embeddings"
+    places = weights[f"{at}.position_embeddings.weight"] + weights[f"{at}.token_type_embeddings.weight"][0]
     length = graph.op("Shape", "input_ids", start=1, end=2)
-    place = graph.op("Slice", graph.constant("positions", positions), zero, length, zero)
-    return graph.norm(graph.op("Add", graph.embedding("input_ids"), place), "embeddings.LayerNorm")
+    zero = graph.constant("first", np.array([0], np.int64))
+    words = linear.table(graph, "words", weights[f"{at}.word_embeddings.weight"])
+    return _norm(
+        graph,
+        weights,
+        f"{at}.LayerNorm",
+        graph.op("Add", words, graph.op("Slice", graph.constant("places", places), zero, length, zero)),
+        epsilon,
+    )
 
 
-def _layer(graph: Graph, x: str, padding: str, at: str, heads: int) -> str:
-    parts = [f"{at}attention.self.{part}" for part in ("query", "key", "value")]
-    query, key, value = (graph.linear(x, part, bias=False) for part in parts)
-    bias = graph.constant(f"{at}qkv.bias", np.concatenate([graph.weights[f"{part}.bias"] for part in parts]))
-    y = graph.op("MultiHeadAttention", query, key, value, bias, padding, domain=MS, num_heads=heads)
-    graph.attention_outputs.append(y)
-    x = graph.norm(graph.op("Add", graph.linear(y, f"{at}attention.output.dense"), x), f"{at}attention.output.LayerNorm")
-    y = graph.op("Gelu", graph.linear(x, f"{at}intermediate.dense"))
-    return graph.norm(graph.op("Add", graph.linear(y, f"{at}output.dense"), x), f"{at}output.LayerNorm")
+def _norm(graph: Graph, weights: Weights, at: str, value: str, epsilon: float) -> str:
+    scale, bias = (graph.constant(f"{at}.{part}", weights[f"{at}.{part}"]) for part in ("weight", "bias"))
+    return graph.op("LayerNormalization", value, scale, bias, epsilon=epsilon)
+
+
+def _layer(graph: Graph, weights: Weights, at: str, value: str, padding: str, heads: int, epsilon: float, linear: Linear) -> str:
+    def product(source: str, part: str, *, biased: bool = True) -> str:
+        bias = weights[f"{at}.{part}.bias"] if biased else None
+        return linear.product(graph, source, f"{at}.{part}", weights[f"{at}.{part}.weight"], bias)
+
+    parts = [f"attention.self.{part}" for part in ("query", "key", "value")]
+    projected = [product(value, part, biased=False) for part in parts]
+    bias = graph.constant(f"{at}.attention.bias", np.concatenate([weights[f"{at}.{part}.bias"] for part in parts]))
+    attended = graph.op("MultiHeadAttention", *projected, bias, padding, domain=MICROSOFT, num_heads=heads)
+    added = graph.op("Add", product(attended, "attention.output.dense"), value)
+    middle = _norm(graph, weights, f"{at}.attention.output.LayerNorm", added, epsilon)
+    wide = graph.op("Gelu", product(middle, "intermediate.dense"))
+    added = graph.op("Add", product(wide, "output.dense"), middle)
+    return _norm(graph, weights, f"{at}.output.LayerNorm", added, epsilon)
+
+
+def _head(graph: Graph, weights: Weights, value: str) -> None:
+    """The mean of the token vectors times the head, in whole numbers of 1 / GRID.
+
+    A sum of floats depends on the order in which a kernel happens to add; a sum of whole numbers below 2^53 does not.
+    """
+    inner, tokens = graph.constant("inner", np.array([2], np.int64)), graph.constant("tokens", np.array([1], np.int64))
+    mask = graph.op("Cast", "attention_mask", to=TensorProto.DOUBLE)
+    kept = graph.op("Mul", _whole(graph, value), graph.op("Unsqueeze", mask, inner))
+    total = graph.op("ReduceSum", kept, tokens, keepdims=0)
+    mean = graph.op("Round", graph.op("Div", total, graph.op("ReduceSum", mask, tokens, keepdims=1)))
+    head = graph.constant("head.weight", np.round(weights["head.weight"].T.astype(np.float64) * GRID))
+    made = graph.op("Div", graph.op("MatMul", mean, head), graph.constant("grid squared", np.float64(GRID**2)))
+    graph.op(
+        "Add", graph.op("Cast", made, to=TensorProto.FLOAT), graph.constant("head.bias", weights["head.bias"]), name="logits"
+    )
+
+
+def _whole(graph: Graph, value: str) -> str:
+    scaled = graph.op("Round", graph.op("Mul", value, graph.constant("grid", np.float32(GRID))))
+    return graph.op("Cast", scaled, to=TensorProto.DOUBLE)
 
 
 def _model(graph: Graph, labels: int) -> onnx.ModelProto:
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"]) for name in ("input_ids", "attention_mask")]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"]) for name in ("input_ids", "attention_mask")
+    ]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", labels])]
-    constants = [numpy_helper.from_array(value, name) for name, value in graph.constants.items()]
-    made = helper.make_graph(graph.nodes, "classifier", inputs, outputs, constants)
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MS, 1)], ir_version=10)
+    initial = [numpy_helper.from_array(value, name) for name, value in graph.constants.items()]
+    made = helper.make_graph(graph.nodes, "classifier", inputs, outputs, initial)
+    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(MICROSOFT, 1)]
+    return helper.make_model(made, opset_imports=opsets, ir_version=_IR, producer_name="llmos")
+
+
+def product_inputs(model: onnx.ModelProto) -> dict[str, str]:
+    """The input of every product of an fp32 graph, by the product's name: what must be measured for fixed scales."""
+    return {node.input[1].removesuffix(".weight"): node.input[0] for node in _products(model)}
+
+
+def _products(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    return [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] != "head.weight"]

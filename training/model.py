@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,9 @@ from transformers import AutoModel
 class Classifier(nn.Module):
     """Token ids to logits; labels are independent (sigmoid)."""
 
-    def __init__(self, encoder: nn.Module, labels: int, dropout: float = 0.1) -> None:
+    encoder: Any
+
+    def __init__(self, encoder: Any, labels: int, dropout: float = 0.1) -> None:  # noqa: ANN401 (transformers is untyped)
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)

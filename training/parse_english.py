@@ -171,7 +171,7 @@ HAZARDS: dict[str, dict[str, int]] = {
     "ssh": {"self_harm": 1, "spam": 0},
     "sxc_prn": {"sexual": 1, "self_harm": 0, "spam": 0},
     "cse": {"sexual": 1, "illicit": 1, "self_harm": 0, "spam": 0},
-    **dict.fromkeys(("iwp", "ncr", "vcr", "prv", "src"), {"illicit": 1, "self_harm": 0, "spam": 0}),
+    **{hazard: {"illicit": 1, "self_harm": 0, "spam": 0} for hazard in ("iwp", "ncr", "vcr", "prv", "src")},
 }
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from training import contrast, synthetic
 from training import parse_chinese as zh
 from training import parse_english as en
-from training import contrast, synthetic
 from training.rows import Row
 
 
