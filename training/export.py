@@ -135,7 +135,8 @@ def manifest(folder: Path, run: Run, table: Table, *, release: str, parity_max: 
         languages=("en", "zh"),
         head="sigmoid",
         labels=tuple(
-            LabelSpec(name=label.name, description=label.description, fold="max", grade=label.grade) for label in MODERATION
+            LabelSpec(name=label.name, description=label.description, fold="corrected_max", grade=label.grade)
+            for label in MODERATION
         ),
         windows=WindowSpec(tokens_max=run.tokens_max, overlap=OVERLAP),
         tokenizer=TokenizerSpec(
