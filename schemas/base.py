@@ -1,10 +1,15 @@
 """What every message model shares: frozen, and strict about fields it does not know."""
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
+
+_NUMBER: Final = re.compile(r"[+-]?[\d.]+")
+_LAST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999, where calendars of programs end."""
 
 
 class Message(BaseModel):
@@ -14,8 +19,9 @@ class Message(BaseModel):
 
 
 def _refuse_numbers(value: object) -> object:
-    # pydantic would read a number as seconds or as milliseconds, by its size: a guess has no place in a contract.
-    if isinstance(value, int | float):
+    # pydantic would read a number, also one in quotes, as seconds or as milliseconds, by its size: a guess has no place in
+    # a contract.
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
         raise PydanticCustomError("timestamp_number", "a time is a string such as 2026-11-24T08:00:00Z, not a number")
     return value
 
@@ -25,5 +31,8 @@ Timestamp = Annotated[AwareDatetime, BeforeValidator(_refuse_numbers, json_schem
 
 
 def timestamp_from_ms(unix_ms: int) -> datetime:
-    """The time that many milliseconds after 1970-01-01T00:00:00Z."""
-    return datetime.fromtimestamp(unix_ms / 1000, UTC)
+    """The time that many milliseconds after 1970-01-01T00:00:00Z; what no calendar holds becomes the nearest that it does.
+
+    A record's time is its sender's where the broker lets it be: it may be anything.
+    """
+    return datetime.fromtimestamp(min(max(unix_ms, 0), _LAST_MS) / 1000, UTC)

@@ -38,8 +38,9 @@ class LabelSpec(Message):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     description: str
-    fold: Literal["max", "mean"] = Field(
-        description="How windows of one text become one score; mean is weighted by window length."
+    fold: Literal["max", "corrected_max", "mean"] = Field(
+        description="How windows of one text become one score: the largest; the largest with its odds divided by the number of "
+        "windows, by 8 at most, since each is another chance to err; or the mean weighted by window length."
     )
     grade: Literal["strong", "fair", "weak", "experimental"] = Field(description="How far the training data carries this label.")
     calibration: Calibration = Calibration()
@@ -113,3 +114,14 @@ class BundleManifest(Message):
     data: tuple[DataSource, ...]
     metrics: dict[str, JsonValue] = Field(description="Measured on the test splits named in the model card.")
     created_at: Timestamp
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        if len({label.name for label in self.labels}) < len(self.labels):
+            raise ValueError("each label has a name of its own")
+        if len({model.precision for model in self.models}) < len(self.models):
+            raise ValueError("one graph a precision")
+        verdicts = {canary.verdict for canary in self.canaries}
+        if Verdict.ALLOW not in verdicts or verdicts == {Verdict.ALLOW}:
+            raise ValueError("canaries hold at least one harmless and one harmful text")
+        return self

@@ -69,7 +69,7 @@ class Code(StrEnum):
 
 
 CODE_MEANINGS: dict[Code, str] = {
-    Code.MALFORMED_JSON: "the record is not JSON, is nested too deeply, or holds numbers JSON cannot hold",
+    Code.MALFORMED_JSON: "the record is not JSON, or is nested too deeply to be read",
     Code.INVALID_UTF8: "the bytes are not UTF-8",
     Code.LONE_SURROGATE: "a string holds half of a surrogate pair, which is no character",
     Code.EMPTY_RECORD: "the record has no value (a tombstone) or an empty one",

@@ -1,6 +1,7 @@
 """Dead letters: what could not be worked on, why, and its original bytes, so that a person can mend and replay it."""
 
 import base64
+from collections.abc import Sequence
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,6 +13,9 @@ from schemas.work import Source
 
 _READABLE_BYTES: Final = 4096
 """How much larger than base64 text may be, escapes included: readable matters, but control characters grow sixfold."""
+
+HEADERS_BYTES_MAX: Final = 64 << 10
+"""All headers of an original as JSON: many small ones would grow a dead letter beyond what its topic takes."""
 
 
 class RawBytes(Message):
@@ -61,7 +65,23 @@ class Original(Message):
 
     key: RawBytes | None = None
     headers: tuple[Header, ...] = ()
+    headers_dropped: int = Field(default=0, ge=0, description="Headers left out because all of them are more than 64 KiB.")
     value: RawBytes | None = None
+
+
+def kept_headers(headers: Sequence[tuple[str, bytes | None]]) -> tuple[Header, ...]:
+    """The first of `headers`, as many as fit into `HEADERS_BYTES_MAX`."""
+    kept: list[Header] = []
+    size = 0
+    for name, value in headers:
+        if len(name) + len(value or b"") > HEADERS_BYTES_MAX:
+            break
+        header = Header(name=name, value=None if value is None else RawBytes.of(value))
+        size += len(to_json(header))
+        if size > HEADERS_BYTES_MAX:
+            break
+        kept.append(header)
+    return tuple(kept)
 
 
 class DeadLetter(Message):
@@ -74,14 +94,14 @@ class DeadLetter(Message):
     reason: str = Field(description="One sentence for a person; names the field where one is at fault.")
     source: Source = Field(description="Where the original stands.")
     original: Original
-    attempts: int = Field(ge=1)
+    attempts: int = Field(ge=1, description="Tries so far, those before its replays included.")
     versions: dict[str, str] = Field(description="Versions of llmos and, where known, of the model.")
     reply_to: str | None = None
     failed_at: Timestamp
 
 
 class Replay(Message):
-    """A note that a dead letter was published again; record of the replays topic, keyed by the dead letter's place."""
+    """A note that a dead letter is published again, before and after; record of the replays topic, keyed by the place."""
 
     version: Literal[1] = 1
     job_id: str | None
@@ -89,3 +109,8 @@ class Replay(Message):
     published_to: str
     edited: bool
     replayed_at: Timestamp
+    state: Literal["begun", "published"] = Field(
+        default="published",
+        exclude_if=lambda state: state == "published",
+        description="begun: written before the record, and without a later note it is not known whether that was published.",
+    )

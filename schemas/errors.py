@@ -5,7 +5,8 @@ LLMOSError
 ├── TransientError     the moment's fault    → retried with backoff and an end; then the process exits, uncommitted
 └── FatalError         ours or the operator's → stop loudly, uncommitted
     ├── ConfigurationError   a setting, file or argument cannot work
-    └── BundleError          a model bundle is damaged, incomplete or fails its canary
+    ├── BundleError          a model bundle is damaged, incomplete or fails its canary
+    └── DeadLetterLimitError most jobs fail: not they are wrong, but who sends them or how we are set up
 """
 
 from schemas.codes import Code
@@ -35,6 +36,10 @@ class FatalError(LLMOSError):
 
 class ConfigurationError(FatalError):
     """A setting, a file or an argument that cannot work; the message names it."""
+
+
+class DeadLetterLimitError(FatalError):
+    """So many of the last jobs became dead letters that a person must look before more follow."""
 
 
 class BundleError(FatalError):

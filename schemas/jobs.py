@@ -41,7 +41,10 @@ class TextJob(Message):
         max_length=ID_CHARACTERS_MAX,
         description="Names the job in every topic; UUID version 7 by default. A repeated id is a repeated question.",
     )
-    text: str = Field(description="The text, at most 1 MiB of UTF-8, kept as it is; scoring uses a normalised copy.")
+    text: str = Field(
+        description="The text, at most 1 MiB of UTF-8, kept as it is; scoring uses a normalised copy.",
+        json_schema_extra={"minLength": 1},
+    )
     task: Annotated[str, Field(max_length=64)] = Field(default="moderation", description="What is asked: moderation.")
     tenant: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         default="default", description="Whose policy decides the verdict."
@@ -64,8 +67,6 @@ class TextJob(Message):
 
     @model_validator(mode="after")
     def _within_limits(self) -> Self:
-        _utf8_bytes(self.job_id)
-        _utf8_bytes(self.tenant)
         if _utf8_bytes(self.text) > TEXT_BYTES_MAX:
             raise PydanticCustomError("text_too_long", "text is larger than 1 MiB of UTF-8")
         if not self.text or self.text.isspace():
@@ -83,7 +84,7 @@ def _utf8_bytes(value: str) -> int:
     try:
         return len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError as error:
-        raise PydanticCustomError("lone_surrogate", "a string holds half of a surrogate pair") from error
+        raise PydanticCustomError("lone_surrogate", "text holds half of a surrogate pair") from error
 
 
 def _plain_json(value: JsonValue, depth_max: int) -> bool:

@@ -66,6 +66,7 @@ class WorkItem(Message):
     source: Source
     accepted_ms: int = Field(description="Unix milliseconds: the job's record reached the broker.")
     received_ms: int = Field(description="Unix milliseconds: preprocess took it up.")
+    tried: int = Field(default=0, ge=0, exclude_if=lambda tried: tried == 0, description="Tries before it was replayed.")
 
 
 class WorkDescription(Message):
