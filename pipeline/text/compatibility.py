@@ -9,12 +9,13 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
+from pipeline.text.lexicon import is_word
 from pipeline.text.offsets import Edit
 from schemas.codes import Signal
 
 _STYLED: Final = re.compile(
     "[\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\u24b6-\u24e9\u249c-\u24b5\U0001f110-\U0001f149\u1d2c-\u1d6a\u02b0-\u02b8"
-    "\u2090-\u209c\u2071\u207f\u2102\u210a-\u2113\u2115\u2119-\u211d\u2124\u212a-\u2131\u2133-\u2139\U0001f170-\U0001f189]"
+    "\u2090-\u209c\u2071\u207f\u2102\u210a-\u2113\u2115\u2119-\u211d\u2124\u212c-\u2131\u2133-\u2138\U0001f170-\U0001f189]"
 )
 """Latin letters in costume. Full-width punctuation, ellipses, units and fractions are ordinary typography: no signal."""
 _NEGATIVE_SQUARED_A, _NEGATIVE_SQUARED_Z = 0x1F170, 0x1F189
@@ -22,9 +23,10 @@ _NEGATIVE_SQUARED: Final = {
     chr(code): chr(ord("A") + code - _NEGATIVE_SQUARED_A) for code in range(_NEGATIVE_SQUARED_A, _NEGATIVE_SQUARED_Z + 1)
 }
 _MARK: Final = (
-    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u0670\u1160-\u11ff\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\u3099\u309a]"
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u0670\u1160-\u11ff\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0"
+    "\u3099\u309a\uff9e\uff9f]"
 )
-"""What joins the character before it: combining marks and the later letters of Hangul syllables."""
+"""What joins the character before it: combining and voicing marks, and the later letters of Hangul syllables."""
 _INERT: Final = (
     "\x00-\x7f\u00c0-\u00ff\u0400-\u0482\u2010\u2013-\u2016\u2018-\u201e\u3001-\u3029\u3041-\u3096\u30a1-\u30fa"
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\U0001f300-\U0001faff"
@@ -62,7 +64,9 @@ _LOOK_ALIKES: Final = {
     **dict(zip("ıɑɡɩʟʀʏᴀᴄᴅᴇᴋᴍᴏᴘᴛᴜᴠᴡᴢօոսցհɪɴꜰꜱʙʜ", "iagilryacdekmoptuvwzonughinfsbh", strict=True)),
 }
 _WORD: Final = re.compile("[A-Za-z\u0370-\u058f" + "".join(_LOOK_ALIKES) + "]+")
-_GREEK_AT_END: Final = re.compile("[\u0370-\u03ff]$")
+_ORDINARY_LATIN: Final = frozenset("ıɑɡɩʟʀʏɪɴʙʜ")
+"""Letters of Turkish and of phonetic script."""
+_GREEK: Final = re.compile("[\u0370-\u03ff]")
 _UNIT_CHARACTERS_MAX: Final = 2
 
 
@@ -74,6 +78,16 @@ def look_alikes(text: str) -> Iterator[tuple[Edit, Signal | None]]:
         word = found.group()
         if word.isascii() or not any(letter.isascii() for letter in word):
             continue
-        scientific = len(word) <= _UNIT_CHARACTERS_MAX or _GREEK_AT_END.search(word)  # μm, TNFα
-        if not scientific and all(letter.isascii() or letter in _LOOK_ALIKES for letter in word):
-            yield Edit(*found.span(), "".join(_LOOK_ALIKES.get(letter, letter) for letter in word)), Signal.HOMOGLYPH
+        plain = "".join(_LOOK_ALIKES.get(letter, letter) for letter in word)
+        if plain.isascii() and _is_disguise(word, plain):
+            yield Edit(*found.span(), plain), Signal.HOMOGLYPH
+
+
+def _is_disguise(word: str, plain: str) -> bool:
+    """Whether `word` is more than a unit, a symbol, or of a language that spells so: micromole, TNF-alpha, Turkish names."""
+    if len(word) > _UNIT_CHARACTERS_MAX and is_word(plain):
+        return True
+    greek = _GREEK.findall(word)
+    if any(not letter.isascii() and letter not in _ORDINARY_LATIN and letter not in greek for letter in word):
+        return True
+    return len(greek) > 1 and word[-1] != greek[-1]

@@ -13,13 +13,24 @@ _HIDDEN: Final = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u202a-\u202e\u2066-\u2069]+")
-_MARKED: Final = re.compile(
-    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u0670\u06d6-\u06ed\u0e31-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f]+"
-)
+_BASIC_PLANE_END: Final = "\uffff"
+MARKS_MAX: Final = 2
+"""In a stack, as in Vietnamese; more is decoration."""
+MARKS_OF_ANY_SCRIPT_MAX: Final = 8
+"""Marks in a row, as in pointed Hebrew with accents, or Tibetan. More would cost NFKC a time that grows with their square."""
+_MARKS: Final = [
+    character
+    for character in map(chr, range(0x300, 0x1F000))
+    if unicodedata.category(character) in {"Mn", "Me"} or unicodedata.combining(character) or character in "\uff9e\uff9f"
+]
+_RUN: Final = re.compile(f"[{''.join(character for character in _MARKS if character <= _BASIC_PLANE_END)}]+")
+_RUN_IN_ANY_PLANE: Final = re.compile(f"[{''.join(_MARKS)}]+")
+"""Ten times as slow, so only for texts that reach beyond the basic plane."""
+_BEYOND: Final = re.compile("[\U00010000-\U0001efff]")
+_STACK: Final = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f]+")
+"""Marks for letters of Latin, Greek and Cyrillic."""
 _OVERLAYS: Final = frozenset("\u0334\u0335\u0336\u0337\u0338\u20d2\u20d3\u20e5\u20eb")
 """Marks that strike a letter through: no language spells with them."""
-MARKS_MAX: Final = 2
-"""Marks on one letter, as in Vietnamese and pointed Hebrew; more is decoration."""
 
 
 def hidden(text: str) -> Iterator[tuple[Edit, Signal | None]]:
@@ -47,10 +58,10 @@ def marks(text: str) -> Iterator[tuple[Edit, Signal | None]]:
     """Stacks of combining marks, and letters struck through."""
     if text.isascii():
         return
-    for found in _MARKED.finditer(text):
-        stack = found.group()
-        begin, end = found.span()
-        struck = not _OVERLAYS.isdisjoint(stack)
-        stacked = len(stack) > MARKS_MAX and all(unicodedata.combining(mark) for mark in stack[: MARKS_MAX + 1])
-        if struck or stacked:
-            yield Edit(begin, end, ""), Signal.COMBINING
+    for run in (_RUN_IN_ANY_PLANE if _BEYOND.search(text) else _RUN).finditer(text):
+        if len(run.group()) > MARKS_OF_ANY_SCRIPT_MAX:
+            yield Edit(*run.span(), ""), Signal.COMBINING
+            continue
+        for stack in _STACK.finditer(text, *run.span()):
+            if len(stack.group()) > MARKS_MAX or not _OVERLAYS.isdisjoint(stack.group()):
+                yield Edit(*stack.span(), ""), Signal.COMBINING

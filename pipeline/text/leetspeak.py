@@ -8,6 +8,7 @@ from typing import Final
 
 from pipeline.text.lexicon import ENDINGS, ENGLISH, is_word
 from pipeline.text.offsets import Edit
+from pipeline.text.protected import protection
 from schemas.codes import Signal
 
 _LETTERS: Final = {
@@ -33,25 +34,30 @@ _DISGUISED: Final = re.compile(r"[A-Za-z0-9@$!|+€£][013457@$|+€£*#]|[01345
 _TENS: Final = re.compile("10(?=[a-z])")
 _LETTERS_MIN: Final = 2
 """Letters that a token with stars must show."""
+_ORDINARY: Final = re.compile(r"[A-Za-z]\d+|[A-Za-z]{2}\d|\d+[A-Za-z]|\d{2,}[A-Za-z]{1,2}|[A-Za-z]{0,3}[$€£]\d+[A-Za-z]?")
+"""Model numbers, quantities, decades and prices: A55, 4m, 90s, A$5."""
+_WORD_MIN: Final = 3
+_MASKED_MIN: Final = 4
+"""Characters of a token with stars: shorter ones are products, a*s, or chords, C#m; all but s*x."""
 _BY_SHAPE: Final[dict[tuple[str, int], tuple[str, ...]]] = {
-    shape: tuple(sorted(word for word in ENGLISH if (word[0], len(word)) == shape))
+    shape: tuple(word for word in ENGLISH if (word[0], len(word)) == shape)
     for shape in {(word[0], len(word)) for word in ENGLISH}
 }
 _READINGS_MAX: Final = 3
 """Characters with two readings in one token; more is no word."""
-PROTECTED: Final = re.compile(r"https?://\S+|\bwww\.\S+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{2,64}|(?<!\w)@\w+")
-"""Addresses and mentions: never folded."""
 
 
 def leetspeak(text: str) -> Iterator[tuple[Edit, Signal | None]]:
-    """Tokens such as sh1t, $tupid or f*ck that read as a word of the lexicon; the punctuation at their end stays."""
+    """Tokens such as sh1t, $tupid or f*ck that read as a word of the lexicon; the punctuation around them stays."""
     if not _DISGUISED.search(text):
         return
-    kept = [found.span() for found in PROTECTED.finditer(text)]
+    is_protected = protection(text)
     for found in _TOKEN.finditer(text):
-        token = found.group().rstrip("!|+(*#")
-        begin, end = found.start(), found.start() + len(token)
-        if token.isalpha() or any(start < end and begin < stop for start, stop in kept):
+        opened = found.group().lstrip("(*#")
+        token = opened.rstrip("!|+(*#")
+        begin = found.end() - len(opened)
+        end = begin + len(token)
+        if len(token) < _WORD_MIN or token.isalpha() or _ORDINARY.fullmatch(token) or is_protected(begin, end):
             continue
         word = _read(token)
         if word:
@@ -77,9 +83,9 @@ def _read(token: str) -> str | None:
 def _unmask(token: str) -> str | None:
     """The word of the lexicon that fits a token with stars, such as sh*t or f*cking."""
     lower = token.lower()
-    if sum(character.isalpha() for character in lower) < _LETTERS_MIN:
+    if sum(character.isalpha() for character in lower) < _LETTERS_MIN or (len(token) < _MASKED_MIN and lower != "s*x"):
         return None
-    for ending in ("", *ENDINGS):
+    for ending in ENDINGS:
         stem = lower.removesuffix(ending) if lower.endswith(ending) else ""
         for word in _BY_SHAPE.get((stem[:1], len(stem)), ()):
             if all(given in {"*", "#", letter} for given, letter in zip(stem, word, strict=True)):

@@ -4,6 +4,7 @@ In: any text. Out: the folded text, the signals, the offsets. Ordinary text come
 what is not clearly a disguise stays, because the model has seen ordinary spelling most.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -44,7 +45,10 @@ class NormalisedText:
         """The span of the original that `text[begin:end]` came from, characters folded away behind it included."""
         if self.origins is None:
             return begin, end
-        return self._origin(begin), self._origin(end)
+        if begin == end:
+            return self._origin(begin), self._origin(begin)
+        # A folded word has one origin: its first character.
+        return self._origin(begin), self._origin(bisect_right(self.origins, self.origins[end - 1]))
 
     def _origin(self, index: int) -> int:
         assert self.origins is not None, "asked only for folded texts"

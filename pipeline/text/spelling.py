@@ -4,34 +4,36 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipeline.text.leetspeak import PROTECTED
-from pipeline.text.lexicon import CHINESE, WORD_CHARACTERS_MAX, is_spelled, is_word
+from pipeline.text.lexicon import CHINESE, WORD_CHARACTERS_MAX, is_spelled, is_telling, is_word
 from pipeline.text.offsets import Edit
+from pipeline.text.protected import protection
 from schemas.codes import Signal
 
 _SEPARATOR: Final = r"[ \t._*~/\\|,+=·•-]"
 _SPELLED: Final = re.compile(rf"(?<![^\W_])[A-Za-z](?P<gap>{_SEPARATOR}{{1,2}})[A-Za-z](?:(?P=gap)[A-Za-z]){{1,60}}(?![^\W_])")
-_HAN_GAP: Final = r"[\s._*~/\\|,，。、+=·•…-]{1,3}"
+_HAN_GAP: Final = r"(?:[ \t]{1,3}|\.|[_*~/\\|+=·•-]{1,3})"
+"""No commas, full stops, pauses or line ends: a phrase may end in 傻 and the next begin with 逼."""
 _CHINESE: Final = re.compile("|".join(f"(?:{_HAN_GAP})?".join(word) for word in CHINESE))
 _HAN: Final = "[\u3400-\u9fff]"
 _HAN_SPELLED: Final = re.compile(rf"(?<!{_HAN}){_HAN}(?:(?:[ _*~/|·•.-]){_HAN}(?!{_HAN})){{4,200}}")
 _REPEATED: Final = re.compile(r"([A-Za-z])\1{3,}|([^\W\d_A-Za-z])\2{7,}")
 _LETTERS, _LETTERS_AT_END = re.compile("[A-Za-z]+"), re.compile("[A-Za-z]+$")
 _SHORT: Final = 2000
+_ALONE_MIN: Final = 8
+"""Of a letter that stands for itself: shorter are placeholders, as in yyyy-MM-dd."""
 KEPT: Final = 3
 """How many of a repeated letter are kept where the writing system does not spell words with letters."""
 
 
 def spelled_out(text: str) -> Iterator[tuple[Edit, Signal | None]]:
-    """F u c k, s-t-u-p-i-d, 傻*逼: letters that make words of the lexicon once their separators are gone."""
-    for found in _SPELLED.finditer(text):
-        letters = found.group()[:: 1 + len(found["gap"])]
-        if is_spelled(letters):
-            yield Edit(*found.span(), letters), Signal.SPACED_LETTERS
+    """F u c k, s-t-u-p-i-d: letters that make words of the lexicon once their separators are gone, one of them a telling word."""
+    runs = [(found.span(), found.group()[:: 1 + len(found["gap"])]) for found in _SPELLED.finditer(text)]
+    if any(is_telling(letters) for _, letters in runs):
+        yield from ((Edit(*span, letters), Signal.SPACED_LETTERS) for span, letters in runs if is_spelled(letters))
 
 
 def han_spelled_out(text: str) -> Iterator[tuple[Edit, Signal | None]]:
-    """The same for Chinese: words of the lexicon, and five characters or more that stand apart one by one."""
+    """Five Chinese characters or more that stand apart one by one, whatever they say."""
     if text.isascii():
         return
     for found in _HAN_SPELLED.finditer(text):
@@ -39,7 +41,7 @@ def han_spelled_out(text: str) -> Iterator[tuple[Edit, Signal | None]]:
 
 
 def chinese_words(text: str) -> Iterator[tuple[Edit, Signal | None]]:
-    """Words of the lexicon with something between their characters."""
+    """傻*逼: words of the lexicon with something between their characters."""
     if text.isascii():
         return
     for found in _CHINESE.finditer(text):
@@ -52,17 +54,17 @@ def repetition(text: str) -> Iterator[tuple[Edit, Signal | None]]:
     """Fuuuuck becomes a word of the lexicon where that leaves one, else two letters stay; 哈哈哈哈哈哈哈哈 keeps three."""
     if not _may_repeat(text):
         return
-    kept = [found.span() for found in PROTECTED.finditer(text)]
+    is_protected = protection(text)
     for found in _REPEATED.finditer(text):
         begin, end = found.span()
-        if any(start < end and begin < stop for start, stop in kept):
-            continue
         letter = found.group()[0]
         if not letter.isascii():
             yield Edit(begin, end, letter * KEPT), Signal.REPETITION
             continue
-        once = is_word(_letters_before(text, begin) + letter + _letters_after(text, end))
-        yield Edit(begin, end, letter if once else letter * 2), Signal.REPETITION
+        before, after = _letters_before(text, begin), _letters_after(text, end)
+        placeholder = not before and not after and end - begin < _ALONE_MIN
+        if not placeholder and not is_protected(begin, end):
+            yield Edit(begin, end, letter if is_word(before + letter + after) else letter * 2), Signal.REPETITION
 
 
 def _may_repeat(text: str) -> bool:
