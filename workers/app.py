@@ -13,16 +13,24 @@ from kafka.errors import KafkaError
 
 from pipeline import kafka as options
 from pipeline import metrics
+from pipeline.admission import admit
+from pipeline.backlog import Backlog
+from pipeline.backoff import Backoff
 from pipeline.bundles import Bundle, open_bundle, verify_bundle
+from pipeline.dead_letter_guard import guarded
 from pipeline.log import configure_logging
 from pipeline.policies import load_policies
+from pipeline.refusal import failure
 from pipeline.settings import Settings
-from schemas.errors import ConfigurationError, TransientError
+from pipeline.stacks import stacks
+from pipeline.watchdog import Watchdog
+from schemas.errors import ConfigurationError
 from schemas.results import ModelRef
 from workers.delivery import Deliverer
 from workers.faults import with_faults
 from workers.infer import Inference
 from workers.loop import Loop
+from workers.progress import WorkerProgress
 from workers.prove import prove, warm_up
 from workers.recovery import Recovery
 from workers.results import Recorder
@@ -35,40 +43,47 @@ _LOG = logging.getLogger(__name__)
 def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then drain and return.
 
-    Raises ConfigurationError, BundleError (before anything is taken up), TransientError (Kafka or the device is away; nothing
-    of the chunk under way is committed).
+    Raises ConfigurationError, BundleError (before anything is taken up), TransientError (Kafka or the device is away),
+    DeadLetterLimitError; nothing of the chunk under way is committed then. Exits with 75 where it is stuck.
     """
     configure_logging(settings, "worker")
+    announce(settings, ready=False)  # a killed process leaves its file behind
     bundle = open_bundle(settings.models_dir / settings.worker_model)
     verify_bundle(bundle)
-    scorer, recorder = _scorer(settings, bundle)
+    scorer, recorder, inference = _scorer(settings, bundle)
     metrics.serve_metrics(settings.metrics_port)
-    deliverer = Deliverer(settings)
     topic = settings.work_topic(bundle.manifest.name, bundle.manifest.tokenizer.sha256)
-    _wait_for_topics(deliverer, [topic, settings.results_topic, settings.flagged_topic, settings.dead_letters_topic], settings)
+    outputs = [settings.results_topic, settings.flagged_topic, settings.dead_letters_topic]
+    admit(settings, reads=[topic], writes=outputs, group=settings.worker_group(bundle.manifest.name))
+    deliverer = Deliverer(settings)
+    _wait_for_topics(deliverer, [topic, *outputs], settings)
     consumer = _consumer(settings, bundle)
     executor = ThreadPoolExecutor(1, "model")
     loop = Loop(
         consumer,
         with_faults(scorer.score),
-        deliverer.deliver,
+        guarded(deliverer.deliver, settings),
         recover=Recovery(recorder, settings.worker_attempts),
         chunk_tokens=settings.worker_chunk_tokens,
         executor=executor,
         on_assigned=lambda: announce(settings, ready=True),
     )
     _stop_on_signals(loop, settings)
+    progress = WorkerProgress(loop, lambda: inference.runs, Backlog(settings, settings.worker_group(bundle.manifest.name)))
+    watchdog = Watchdog(progress, lambda sentence: _stuck(settings, sentence), stuck_after_s=settings.stuck_after_s)
+    watchdog.start()
     try:
         loop.run(topic)
         _LOG.info("drained")
     finally:
+        watchdog.stop()
         announce(settings, ready=False)
         executor.shutdown(wait=False, cancel_futures=True)
         consumer.close(autocommit=False)
         deliverer.close()
 
 
-def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder]:
+def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder, Inference]:
     policies = load_policies(settings.policies_dir)
     session = open_session(bundle, settings)
     spec = bundle.manifest
@@ -83,7 +98,7 @@ def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder]:
     prove(inference, bundle, policies)
     model = ModelRef(name=spec.name, release=spec.release, precision=session.file.precision, sha256=session.file.sha256)
     recorder = Recorder(settings, spec, model, _clock_ms)
-    return Scorer(bundle, inference, policies, recorder, _clock_ms), recorder
+    return Scorer(bundle, inference, policies, recorder, _clock_ms), recorder, inference
 
 
 def _clock_ms() -> int:
@@ -94,25 +109,25 @@ def _consumer(settings: Settings, bundle: Bundle) -> KafkaConsumer:
     try:
         return KafkaConsumer(**options.group_consumer(settings, settings.worker_group(bundle.manifest.name)))
     except KafkaError as error:
-        raise TransientError(f"no Kafka broker answers: {error}") from error
+        raise failure("no connection to Kafka", error) from error
 
 
 def _wait_for_topics(deliverer: Deliverer, topics: Collection[str], settings: Settings) -> None:
-    deadline = time.monotonic() + settings.kafka_delivery_timeout_ms / 1000
+    backoff = Backoff(settings.kafka_delivery_timeout_ms / 1000)
     while missing := sorted(set(topics) - set(deliverer.topics())):
-        if time.monotonic() > deadline:
+        if (wait_s := backoff.next_s()) is None:
             raise ConfigurationError(f"topics do not exist: {', '.join(missing)}; create them with `llmos topics create`")
         _LOG.warning("waiting for topics: %s", ", ".join(missing))
-        time.sleep(0.5)
+        time.sleep(wait_s)
 
 
 def _stop_on_signals(loop: Loop, settings: Settings) -> None:
     def stop(_signal: int, _frame: object) -> None:
         _LOG.info("stopping: finishing what was taken up")
         announce(settings, ready=False)
-        watchdog = threading.Timer(settings.shutdown_grace_s, _give_up, [settings])
-        watchdog.daemon = True
-        watchdog.start()
+        grace = threading.Timer(settings.shutdown_grace_s, _give_up, [settings])
+        grace.daemon = True
+        grace.start()
         loop.stop()
 
     signal.signal(signal.SIGTERM, stop)
@@ -121,6 +136,13 @@ def _stop_on_signals(loop: Loop, settings: Settings) -> None:
 
 def _give_up(settings: Settings) -> None:
     _LOG.error("not drained in %d s: exiting, the rest uncommitted", settings.shutdown_grace_s)
+    logging.shutdown()
+    os._exit(os.EX_TEMPFAIL)
+
+
+def _stuck(settings: Settings, sentence: str) -> None:
+    _LOG.critical("%s\n%s", sentence, stacks())
+    announce(settings, ready=False)
     logging.shutdown()
     os._exit(os.EX_TEMPFAIL)
 

@@ -8,6 +8,7 @@ marker knows that the one before died, or lost the partition, over these records
     job     one job alone, tries counted             `attempts` deaths here → that job is dead-lettered
 
 So a job is buried only when the process died on it alone, again and again; its neighbours and an operator's kill -9 cost nobody.
+A process that gives up because Kafka takes no results puts its marker back to what it was: that is no death.
 """
 
 import json
@@ -35,7 +36,7 @@ def load_marker(metadata: str | None, offset: int) -> Marker | None:
     """The marker in `metadata` if it concerns records from `offset` on; None also for what another program wrote."""
     try:
         until, level, job, tries = json.loads(metadata or "null")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     if not all(isinstance(number, int) for number in (until, job, tries)) or level not in ("chunk", "record", "job"):
         return None
@@ -49,3 +50,10 @@ def next_try(found: Marker) -> Marker:
     if found.level == "record":
         return Marker(found.until, "job", 0, 1)
     return Marker(found.until, "job", found.job, found.tries + 1)
+
+
+def untried(marker: Marker) -> Marker:
+    """The marker that leads to `marker` again: for a try that ended early through no fault of its records."""
+    if marker.level == "job":
+        return Marker(marker.until, "job", marker.job, marker.tries - 1)
+    return Marker(marker.until, "chunk")

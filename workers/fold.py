@@ -11,23 +11,41 @@ from schemas.bundles import LabelSpec, WindowSpec
 Floats = npt.NDArray[np.float64]
 FRAME = 2
 """Special tokens of a window."""
+CORRECTION_MAX = 8
+"""Windows that a corrected maximum counts: beyond that one plain attack in a very long text would drown."""
 
 
 def probabilities(logits: npt.NDArray[np.float32], head: Literal["sigmoid", "softmax"]) -> Floats:
     """Probabilities [rows, labels] of logits [rows, labels]."""
-    wide = logits.astype(np.float64)
+    wide: Floats = logits.astype(np.float64)
     if head == "sigmoid":
-        return 1 / (1 + np.exp(-wide))  # type: ignore[no-any-return]
-    shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+        with np.errstate(over="ignore"):  # beyond 709, infinity is as good
+            odds: Floats = np.exp(-wide)
+        likely: Floats = 1 / (1 + odds)
+        return likely
+    shifted: Floats = np.exp(wide - wide.max(axis=1, keepdims=True))
+    shares: Floats = shifted / shifted.sum(axis=1, keepdims=True)
+    return shares
 
 
 def fold(windows: Floats, lengths: npt.NDArray[np.integer], labels: Sequence[LabelSpec]) -> Floats:
-    """One score a label from the windows [windows, labels] of one text: the largest, or the mean weighted by length."""
+    """One score a label from the windows [windows, labels] of one text, each label by its own rule."""
     if len(windows) == 1:
-        return windows[0]
-    largest, mean = windows.max(axis=0), np.average(windows, axis=0, weights=lengths - FRAME)
-    return np.where([label.fold == "max" for label in labels], largest, mean)
+        alone: Floats = windows[0]
+        return alone
+    largest = windows.max(axis=0)
+    folded = {
+        "max": largest,
+        "corrected_max": _divide_odds(largest, min(len(windows), CORRECTION_MAX)),
+        "mean": np.average(windows, axis=0, weights=lengths - FRAME),
+    }
+    return np.array([folded[label.fold][number] for number, label in enumerate(labels)])
+
+
+def _divide_odds(scores: Floats, by: int) -> Floats:
+    """The probabilities whose odds p / (1 - p) are those of `scores` divided by `by`."""
+    divided: Floats = scores / (scores + by * (1 - scores))
+    return divided
 
 
 def tokens_covered(lengths: npt.NDArray[np.integer], spec: WindowSpec) -> int:

@@ -36,20 +36,26 @@ class Inference:
         self._tokens_max = tokens_max
         self._model = model
         self.budget = tokens_max
+        self.runs = 0
+        """Runs of the model so far: a sign of life for the watchdog."""
         self._good_runs = 0
 
     def logits(self, windows: Sequence[Window]) -> Logits:
-        """Logits [windows, labels]; a row of NaN where the model failed on that window. Raises TransientError for a lost device."""
+        """Logits [windows, labels]; NaN where the model failed on that window.
+
+        Raises TransientError for a lost device, and where there is no memory for a single window.
+        """
         outcome = np.full((len(windows), self._labels), np.nan, np.float32)
         for rows in plan([len(window) for window in windows], self.budget):
             self._fill(outcome, rows, windows)
         return outcome
 
     def _fill(self, outcome: Logits, rows: Rows, windows: Sequence[Window]) -> None:
+        ids, mask = self._tensor([windows[row] for row in rows])
         try:
-            logits = self._timed(*self._tensor([windows[row] for row in rows]))
+            logits = self._timed(ids, mask)
         except Exception as error:  # noqa: BLE001 (ONNX Runtime's errors share no base class)
-            self._look_at(error)
+            self._look_at(error, ids)
             if len(rows) == 1:
                 _LOG.warning("the model failed on one window: %s", error)
                 return
@@ -57,6 +63,7 @@ class Inference:
             self._fill(outcome, rows[:half], windows)
             self._fill(outcome, rows[half:], windows)
             return
+        assert logits.shape == (len(ids), self._labels), "one row of logits a row of ids"
         outcome[rows] = np.where(np.isfinite(logits), logits, np.nan)
         self._recover()
 
@@ -74,14 +81,16 @@ class Inference:
     def _timed(self, ids: Ids, mask: Ids) -> Logits:
         started = time.perf_counter()
         logits = self._run(ids, mask)
+        self.runs += 1
         metrics.BATCH_RUN_SECONDS.labels(self._model).observe(time.perf_counter() - started)
-        assert logits.shape == (len(ids), self._labels), "one row of logits a row of ids"
         return logits
 
-    def _look_at(self, error: Exception) -> None:
+    def _look_at(self, error: Exception, ids: Ids) -> None:
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY_SIGNS):
-            self.budget = max(BUDGET_MIN, self.budget // 2)
+            if len(ids) == 1:  # the machine's trouble, not the text's: no window is long
+                raise TransientError(f"out of memory for a single window: {error}") from error
+            self.budget = max(BUDGET_MIN, min(self.budget, ids.size // 2))
             self._good_runs = 0
             _LOG.warning("out of memory: token budget is now %d", self.budget)
         elif isinstance(error, TransientError) or any(sign in text for sign in _DEVICE_SIGNS):

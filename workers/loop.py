@@ -2,22 +2,29 @@
 
 While a chunk is computed in the executor, the next is fetched and decoded here. One chunk is under way at a time, so
 "the finished prefix is committed" needs no bookkeeping.
+
+Two habits of kafka-python matter. It calls the listener on its own thread, where only `commit_async` may be used. And a
+partition that stays ours over a rebalance keeps its position: what was fetched and is thrown away would never come again, so
+it is put back.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.errors import CommitFailedError, IllegalGenerationError, KafkaError, RebalanceInProgressError, UnknownMemberIdError
 from kafka.structs import OffsetAndMetadata
 
 from pipeline.outgoing import Outgoing
-from schemas.errors import MessageError, TransientError
+from pipeline.refusal import failure
+from pipeline.replay_headers import tried_before
+from schemas.errors import FatalError, MessageError, TransientError
 from schemas.work import Source, unpack
 from workers.attempts import Marker, load_marker
 from workers.score import WorkRecord
@@ -26,8 +33,13 @@ _LOG = logging.getLogger(__name__)
 _POLL_MS: Final = 200
 _POLL_RECORDS: Final = 32
 """Records fetched ahead, at most: what a rebalance makes another process do again."""
+_TAKE_BACK_MS: Final = 5_000
+"""How long a process that gives up may try to take its markers back."""
 _LOST: Final = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 """The partition belongs to somebody else now, who does the work again: no error."""
+
+Offsets = Mapping[TopicPartition, tuple[int, str]]
+"""What to commit: offset and metadata a partition."""
 
 
 class Score(Protocol):
@@ -40,20 +52,25 @@ class Score(Protocol):
 class Recover(Protocol):
     """What goes on where a process died; see `workers.recovery`."""
 
-    def __call__(self, loop: "Loop", partition: TopicPartition, offset: int, found: Marker) -> int:
-        """Work on `partition` from `offset` until the marked records are done; returns the offset to go on from."""
+    def __call__(self, loop: "Loop", partition: TopicPartition, offset: int, found: Marker) -> None:
+        """Work on `partition` from `offset` until the marked records are done, and commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    """A chunk in the executor; `ends` are the offsets to commit when it is done."""
+    """A chunk in the executor, from `begins` to `ends`, the offsets to commit when it is done."""
 
     outgoing: Future[list[Outgoing]]
-    ends: dict[TopicPartition, int]
+    begins: Mapping[TopicPartition, int]
+    ends: Mapping[TopicPartition, int]
 
 
-class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
-    """`run` until `stop`; raises TransientError where Kafka gave up, and whatever the scorer raises: nothing committed then."""
+class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """`run` until `stop`; raises TransientError where Kafka gave up, and whatever the scorer raises: nothing committed then.
+
+    `assigned` are the partitions of the last assignment, also while a rejoin is under way; `commits` counts. Both are for the
+    watchdog.
+    """
 
     def __init__(
         self,
@@ -69,6 +86,9 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
         self.consumer = consumer
         self.score = score
         self.deliver = deliver
+        self.stopping = False
+        self.assigned: frozenset[TopicPartition] = frozenset()
+        self.commits = 0
         self._recover = recover
         self._chunk_tokens = chunk_tokens
         self._executor = executor
@@ -76,46 +96,47 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
         self._fetched: deque[Any] = deque()
         self._under_way: _UnderWay | None = None
         self._unchecked: set[TopicPartition] = set()
-        self._stopping = False
 
     def stop(self) -> None:
         """Finish what is under way, then return from `run`; callable from a signal handler."""
-        self._stopping = True
+        self.stopping = True
 
     def run(self, topic: str) -> None:
         """Work on `topic` until stopped."""
         self.consumer.subscribe([topic], listener=self)
         try:
-            while not self._stopping:
+            while not self.stopping:
                 self._step()
             self._finish()
         except KafkaError as error:
-            raise TransientError(f"Kafka: {error!r}") from error
+            self._blame_nobody()
+            raise _ours(error) from error
+        except (TransientError, FatalError):  # Kafka is away, or refuses us, or most jobs fail
+            self._blame_nobody()
+            raise
+        finally:
+            self._under_way = None  # closing the consumer revokes its partitions, and there is nothing to finish then
 
     def _step(self) -> None:
         if not self._fetched:
-            self._fetch(0 if self._under_way else _POLL_MS)
+            self._fetched.extend(self._fetch(0 if self._under_way else _POLL_MS))
         self._look_for_deaths()
         records = self._take()
         if not records:
             self._finish()
             return
         decoded = [decode_record(record) for record in records]
-        ends = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
-        begins = {TopicPartition(record.topic, record.partition): record.offset for record in reversed(records)}
+        begins = {_partition(record): record.offset for record in reversed(records)}
+        ends = {_partition(record): record.offset + 1 for record in records}
+        marks = {partition: (begins[partition], Marker(end).dump()) for partition, end in ends.items()}
         if self._under_way is None:
-            self.commit({tp: (begins[tp], Marker(end).dump()) for tp, end in ends.items()})
-        self._finish({tp: Marker(end).dump() for tp, end in ends.items()}, begins)
-        self._under_way = _UnderWay(self._executor.submit(self.score, decoded), ends)
+            self.commit(marks)
+        self._finish(marks)
+        self._under_way = _UnderWay(self._executor.submit(self.score, decoded), begins, ends)
 
-    def _fetch(self, timeout_ms: int) -> None:
+    def _fetch(self, timeout_ms: int) -> list[Any]:
         fetched = self.consumer.poll(timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
-        for records in fetched.values():
-            self.keep(records)
-
-    def keep(self, records: Sequence[Any]) -> None:
-        """Work on `records` later, in the order in which they are kept."""
-        self._fetched.extend(records)
+        return [record for records in fetched.values() for record in records]
 
     def _take(self) -> list[Any]:
         taken: list[Any] = []
@@ -125,54 +146,77 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
             size += len(taken[-1].value or b"") // 2  # two bytes a token id, and descriptions count as their like
         return taken
 
-    def _finish(self, markers: dict[TopicPartition, str] | None = None, begins: dict[TopicPartition, int] | None = None) -> None:
-        """Wait for the chunk under way, deliver, commit; in the same commit, mark where the next chunk begins."""
-        if self._under_way is None:
-            return
-        done, self._under_way = self._under_way, None
-        self.deliver(done.outgoing.result())
-        offsets = {tp: (end, "") for tp, end in done.ends.items()}
-        for tp, marker in (markers or {}).items():
-            assert begins is not None, "markers come with the offsets they stand at"
-            offsets[tp] = (begins[tp], marker)
-        self.commit(offsets)
+    def put_back(self, records: Collection[Any]) -> None:
+        """Have `records` come again later: the consumer goes back to the first of each partition that is still ours."""
+        for record in reversed(list(records)):
+            if _partition(record) in self.consumer.assignment():
+                self.consumer.seek(_partition(record), record.offset)
 
-    def commit(self, offsets: dict[TopicPartition, tuple[int, str]]) -> None:
-        """Commit (offset, metadata) a partition; quietly given up where the partition is no longer ours."""
+    def _finish(self, following: Offsets | None = None) -> None:
+        """Wait for the chunk under way, deliver, commit; in the same commit, mark where the `following` one begins."""
+        if self._under_way is not None:
+            self.commit({**self._settle(self._under_way), **(following or {})})
+
+    def _settle(self, under_way: _UnderWay) -> Offsets:
+        """Wait for the chunk and deliver what it led to; returns what to commit now."""
+        self.deliver(under_way.outgoing.result())
+        self._under_way = None
+        return {partition: (end, "") for partition, end in under_way.ends.items()}
+
+    def commit(self, offsets: Offsets) -> None:
+        """Commit; quietly given up where a partition is no longer ours."""
         try:
-            self.consumer.commit({tp: OffsetAndMetadata(offset, metadata, -1) for tp, (offset, metadata) in offsets.items()})
+            self.consumer.commit(_for_kafka(offsets))
+            self.commits += 1
         except _LOST as error:
             _LOG.info("not committed, the group has changed: %s", type(error).__name__)
 
+    def take_back(self, offsets: Offsets) -> None:
+        """Commit `offsets` in place of markers, if that can be done: the process gives up, and not because of its records."""
+        with suppress(KafkaError):
+            self.consumer.commit(_for_kafka(offsets), timeout_ms=_TAKE_BACK_MS)
+
+    def _blame_nobody(self) -> None:
+        under_way = self._under_way
+        if under_way and not (under_way.outgoing.done() and under_way.outgoing.exception()):
+            self.take_back({partition: (begin, "") for partition, begin in under_way.begins.items()})
+
     def _look_for_deaths(self) -> None:
-        for partition in sorted(self._unchecked & self.consumer.assignment()):
+        while self._unchecked:
+            partition = min(self._unchecked)
+            self._unchecked.discard(partition)  # first: during recovery it may be assigned anew
             committed = self.consumer.committed(partition, metadata=True)
             marker = load_marker(committed.metadata, committed.offset) if committed else None
             if committed and marker:
                 self._finish()
-                self._drop([partition])
-                self.consumer.seek(partition, self._recover(self, partition, committed.offset, marker))
-        self._unchecked.clear()
+                self.put_back(self._fetched)
+                self._fetched.clear()
+                self._recover(self, partition, committed.offset, marker)
 
-    def _drop(self, partitions: Sequence[TopicPartition]) -> None:
-        gone = {(partition.topic, partition.partition) for partition in partitions}
-        self._fetched = deque(record for record in self._fetched if (record.topic, record.partition) not in gone)
-
-    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """New partitions: before they are worked on, see whether somebody died over them."""
         self._unchecked.update(assigned)
+        self.assigned = frozenset(assigned)  # all of them: kafka-python's default assignors revoke everything first
         _LOG.info("assigned %d partitions", len(assigned))
-        self._on_assigned()
+        if not self.stopping:
+            self._on_assigned()
 
-    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """Finish and commit what is under way while the partitions are still ours."""
-        self._finish()
-        self._drop(list(revoked))
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Finish and commit what is under way while the partitions are still ours; heartbeats wait meanwhile."""
         self._unchecked.difference_update(revoked)
+        if self._under_way is None:
+            return
+        offsets = self._settle(self._under_way)
+        try:
+            await self.consumer.commit_async(_for_kafka(offsets))
+            self.commits += 1
+        except KafkaError as error:
+            _LOG.info("not committed, the work will be done again: %r", error)
 
-    def on_partitions_lost(self, lost: Sequence[TopicPartition]) -> None:
+    async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """Too late to commit: somebody else does it again."""
-        self.on_partitions_revoked(lost)
+        self._unchecked.difference_update(lost)
+        self._under_way = None
 
 
 def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 (kafka-python is untyped)
@@ -182,4 +226,18 @@ def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 
     try:
         return WorkRecord(source, value, unpack(value), attempt)
     except MessageError as error:
-        return WorkRecord(source, value, error, attempt)
+        return WorkRecord(source, value, error, attempt, tried_before(record.headers))
+
+
+def _ours(error: KafkaError) -> TransientError | FatalError:
+    """What a client raised, as an error of ours; what our own listener raised comes in kafka-python's wrapping."""
+    cause = error.__cause__
+    return type(cause)(str(cause)) if isinstance(cause, TransientError | FatalError) else failure("Kafka", error)
+
+
+def _partition(record: Any) -> TopicPartition:  # noqa: ANN401
+    return TopicPartition(record.topic, record.partition)
+
+
+def _for_kafka(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {partition: OffsetAndMetadata(offset, metadata, -1) for partition, (offset, metadata) in offsets.items()}

@@ -8,10 +8,11 @@ from typing import Any, Final
 import numpy as np
 from kafka import TopicPartition
 
+from pipeline.outgoing import Outgoing
 from schemas.codes import Code
-from schemas.errors import MessageError
+from schemas.errors import FatalError, MessageError, TransientError
 from schemas.work import WorkBatch, WorkDescription
-from workers.attempts import Marker, next_try
+from workers.attempts import Marker, next_try, untried
 from workers.loop import Loop, decode_record
 from workers.results import Recorder
 from workers.score import WorkRecord
@@ -22,64 +23,72 @@ _FETCH_S: Final = 30
 
 
 class Recovery:
-    """Callable by the loop; `attempts` deaths on a job alone bury it."""
+    """Callable by the loop; `attempts` deaths on a job alone bury it. Where the loop is stopped, the rest keeps its marker."""
 
     def __init__(self, recorder: Recorder, attempts: int) -> None:
         self._recorder = recorder
         self._attempts = attempts
 
-    def __call__(self, loop: Loop, partition: TopicPartition, offset: int, found: Marker) -> int:
-        """Work off the marked records; returns the offset to go on from."""
+    def __call__(self, loop: Loop, partition: TopicPartition, offset: int, found: Marker) -> None:
+        """Work off the marked records, while the partition is ours."""
         _LOG.warning("a process died over offsets %d to %d of %s: going on with care", offset, found.until - 1, partition.topic)
         marker = next_try(found)
-        others = loop.consumer.assignment() - {partition}
-        loop.consumer.pause(*others)
         loop.consumer.seek(partition, offset)
-        for record in _records(loop, partition, marker.until):
+        aside: dict[TopicPartition, Any] = {}
+        for record in _records(loop, partition, marker.until, aside):
             self._work_off(loop, partition, record, marker)
-            offset = record.offset + 1
+            end = record.offset + 1
             marker = Marker(marker.until, "record")
-            loop.commit({partition: (offset, marker.dump() if offset < marker.until else "")})
-        loop.consumer.resume(*(others & loop.consumer.assignment()))
-        return offset
+            loop.commit({partition: (end, marker.dump() if end < marker.until else "")})
+        loop.put_back(aside.values())
 
     def _work_off(self, loop: Loop, partition: TopicPartition, record: Any, marker: Marker) -> None:  # noqa: ANN401
-        loop.commit({partition: (record.offset, marker.dump())})
         decoded = decode_record(record)
         if marker.level == "record" or not isinstance(decoded.batch, WorkBatch):
-            loop.deliver(loop.score([decoded]))
+            _try(loop, partition, marker, decoded)
             return
         for number, batch in enumerate(single_jobs(decoded.batch)):
             if number < marker.job:  # done before the last death
                 continue
             if number > marker.job:
                 marker = Marker(marker.until, "job", number, 1)
-                loop.commit({partition: (record.offset, marker.dump())})
-            self._one_job(loop, WorkRecord(decoded.source, decoded.value, batch, marker.tries))
+            job = WorkRecord(decoded.source, decoded.value, batch, marker.tries)
+            _try(loop, partition, marker, job, self._buried(batch) if marker.tries > self._attempts else None)
 
-    def _one_job(self, loop: Loop, job: WorkRecord) -> None:
-        assert isinstance(job.batch, WorkBatch), "single jobs are whole batches"
-        if job.attempt <= self._attempts:
-            loop.deliver(loop.score([job]))
-            return
+    def _buried(self, job: WorkBatch) -> list[Outgoing]:
         error = MessageError(Code.WORKER_CRASHED, f"the worker died {self._attempts} times on this text alone")
-        loop.deliver(list(self._recorder.bury(job.batch.description.items[0], error, self._attempts)))
+        return list(self._recorder.bury(job.description.items[0], error, self._attempts))
 
 
-def _records(loop: Loop, partition: TopicPartition, until: int) -> Iterator[Any]:
-    """The records of `partition` before `until`, while it is ours; what else comes meanwhile is kept for later."""
+def _try(
+    loop: Loop, partition: TopicPartition, marker: Marker, record: WorkRecord, instead: list[Outgoing] | None = None
+) -> None:
+    """Score `record` and deliver what it leads to, or what to deliver `instead`; in the meantime `marker` tells of it."""
+    loop.commit({partition: (record.source.offset, marker.dump())})
+    outgoing = loop.score([record]) if instead is None else instead
+    try:
+        loop.deliver(outgoing)
+    except (TransientError, FatalError):  # Kafka is away, or refuses us, or most jobs fail: not the record's fault
+        loop.take_back({partition: (record.source.offset, untried(marker).dump())})
+        raise
+
+
+def _records(loop: Loop, partition: TopicPartition, until: int, aside: dict[TopicPartition, Any]) -> Iterator[Any]:
+    """The records of `partition` before `until`, while it is ours and the loop is to go on; `aside` is what to put back then.
+
+    The other partitions are not paused: kafka-python 3.0.12 sets aside what it has fetched of a paused partition, and may never
+    take it up again when the partition is resumed.
+    """
     deadline = time.monotonic() + _FETCH_S
-    while time.monotonic() < deadline and partition in loop.consumer.assignment():
+    while not loop.stopping and time.monotonic() < deadline and partition in loop.consumer.assignment():
         for found, records in loop.consumer.poll(timeout_ms=200, max_records=1).items():
-            if found != partition:
-                loop.keep(records)
-                continue
             for record in records:
-                if record.offset >= until:
-                    return
-                yield record
-                deadline = time.monotonic() + _FETCH_S
-                if record.offset + 1 >= until:
+                if found != partition or record.offset >= until:
+                    aside.setdefault(found, record)
+                else:
+                    yield record
+                    deadline = time.monotonic() + _FETCH_S
+                if found == partition and record.offset + 1 >= until:
                     return
 
 

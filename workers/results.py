@@ -13,6 +13,7 @@ from schemas.bundles import BundleManifest
 from schemas.codes import Verdict
 from schemas.dead_letters import DeadLetter, Original, RawBytes
 from schemas.errors import MessageError
+from schemas.jobs import TextJob
 from schemas.results import Coverage, InferenceResult, LabelScore, ModelRef, PolicyRef, Timings
 from schemas.work import Source, WorkItem
 
@@ -57,18 +58,18 @@ class Recorder:
         yield from self._reply(scored.item, key, value)
 
     def bury(self, item: WorkItem, error: MessageError, attempts: int) -> Iterator[Outgoing]:
-        """The dead letter of one job; it holds the job as the jobs topic takes it."""
+        """The dead letter of one job, after so many attempts here; it holds the job as the jobs topic takes it."""
         original = Original(
             key=RawBytes.of(item.job.job_id.encode()), value=self._raw(item.job.__pydantic_serializer__.to_json(item.job))
         )
-        letter = self._letter(error, item.source, original, attempts, item.job.job_id)
+        letter = self._letter(error, item.source, original, item.tried + attempts, item.job)
         key, value = item.job.job_id.encode(), letter.__pydantic_serializer__.to_json(letter)
         yield Outgoing(self._settings.dead_letters_topic, key, value)
         yield from self._reply(item, key, value)
 
-    def bury_record(self, source: Source, record: bytes, error: MessageError) -> Iterator[Outgoing]:
-        """The dead letter of a whole record that cannot be taken apart."""
-        letter = self._letter(error, source, Original(value=self._raw(record)), 1, None)
+    def bury_record(self, source: Source, record: bytes, error: MessageError, tried: int = 0) -> Iterator[Outgoing]:
+        """The dead letter of a whole record that cannot be taken apart, and was `tried` before it was replayed."""
+        letter = self._letter(error, source, Original(value=self._raw(record)), tried + 1, None)
         yield Outgoing(self._settings.dead_letters_topic, None, letter.__pydantic_serializer__.to_json(letter))
 
     def _raw(self, value: bytes) -> RawBytes:
@@ -78,10 +79,10 @@ class Recorder:
         if item.job.reply_to:
             yield Outgoing(item.job.reply_to, key, value, optional=True)
 
-    def _letter(self, error: MessageError, source: Source, original: Original, attempts: int, job_id: str | None) -> DeadLetter:
+    def _letter(self, error: MessageError, source: Source, original: Original, attempts: int, job: TextJob | None) -> DeadLetter:
         metrics.JOBS_DEAD.labels("worker", error.code).inc()
         return DeadLetter(
-            job_id=job_id,
+            job_id=job.job_id if job else None,
             code=error.code,
             stage="worker",
             reason=error.reason,
@@ -89,6 +90,7 @@ class Recorder:
             original=original,
             attempts=attempts,
             versions=self._versions,
+            reply_to=job.reply_to if job else None,
             failed_at=timestamp_from_ms(self._clock_ms()),
         )
 

@@ -29,6 +29,8 @@ class WorkRecord:
     value: bytes
     batch: WorkBatch | MessageError
     attempt: int = 1
+    tried: int = 0
+    """Tries before the record was replayed; its jobs know their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Scorer:
         if error is None:
             return
         if isinstance(record.batch, MessageError):
-            yield from self._recorder.bury_record(record.source, record.value, error)
+            yield from self._recorder.bury_record(record.source, record.value, error, record.tried)
             return
         for item in record.batch.description.items:
             yield from self._recorder.bury(item, error, record.attempt)
@@ -100,10 +102,11 @@ class Scorer:
         )
 
     def _finish(self, job: _Job, raw: Floats, scores: Floats, started_ms: int) -> Iterator[Outgoing]:
+        if not np.isfinite(raw).all():
+            failed = MessageError(Code.INFERENCE_FAILED, "the model failed on this text alone")
+            return self._recorder.bury(job.item, failed, job.record.attempt)
         try:
             loaded = policy_of(self._policies, job.item.job.tenant)
-            if not np.isfinite(raw).all():
-                raise MessageError(Code.INFERENCE_FAILED, "the model failed on this text alone")
         except MessageError as error:
             return self._recorder.bury(job.item, error, job.record.attempt)
         verdict, labels = decide(raw, scores, self._manifest.labels, loaded.policy, job.item.language)

@@ -24,6 +24,14 @@ _GPU_NODES: Final = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """Device nodes of NVIDIA's driver on Linux, and under Windows' Linux."""
 _PREFERRED: Final[dict[str, tuple[str, ...]]] = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32")}
 
+_CUDA_OPTIONS: Final = {"arena_extend_strategy": "kSameAsRequested"}
+_OPTIMIZATION: Final = {
+    "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
 Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
@@ -48,7 +56,7 @@ def open_session(bundle: Bundle, settings: Settings) -> Session:
     file = _choose(bundle, settings.worker_precision, device)
     path = verify_file(bundle, file.file, file.sha256)
     try:
-        graph = ort.InferenceSession(str(path), _options(settings), providers=_providers(device))
+        graph = ort.InferenceSession(str(path), _options(settings), providers=_providers(device, settings))
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise BundleError(f"model bundle {bundle.folder}: {file.file} cannot be opened: {error}") from error
     _check(graph, bundle, file)
@@ -82,15 +90,17 @@ def _options(settings: Settings) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = settings.worker_threads
     options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.graph_optimization_level = _OPTIMIZATION[settings.worker_graph_optimization]
+    options.enable_cpu_mem_arena = settings.worker_arena
     options.log_severity_level = 3  # errors only: it warns of every provider that is not there
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.worker_spinning)))
     return options
 
 
-def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
-    cuda: tuple[str, dict[str, str]] = (_PROVIDERS["cuda"], {"arena_extend_strategy": "kSameAsRequested"})
-    return [cuda, _PROVIDERS["cpu"]] if device == "cuda" else [_PROVIDERS["cpu"]]
+def _providers(device: str, settings: Settings) -> list[str | tuple[str, dict[str, str]]]:
+    if device == "cpu":
+        return [_PROVIDERS["cpu"]]
+    return [(_PROVIDERS["cuda"], _CUDA_OPTIONS | settings.worker_provider_options), _PROVIDERS["cpu"]]
 
 
 def _check(graph: ort.InferenceSession, bundle: Bundle, file: ModelFile) -> None:

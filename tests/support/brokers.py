@@ -1,7 +1,8 @@
 """Brokers for tests: a real Apache Kafka where there is one, else the embedded broker.
 
-Looked for in this order: `LLMOS_TEST_KAFKA` as HOST:PORT of a running broker or as a folder with `kafka.py`, then `../shared/kafka`
-beside the repository; a folder also needs a Java runtime. Only a folder's broker can be killed, restarted, clustered or secured.
+Looked for in this order: `LLMOS_TEST_KAFKA` as HOST:PORT of a running broker or as a folder with `kafka.py`, then
+`../shared/kafka` beside the repository; a folder also needs a Java runtime. Only a folder's broker can be killed,
+restarted, clustered or secured.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 import pytest
 
-from pipeline.embedded import EmbeddedBroker
+from pipeline import embedded
 from schemas.errors import ConfigurationError
 
 VARIABLE: Final = "LLMOS_TEST_KAFKA"
@@ -98,17 +99,19 @@ def any_broker(state: Path) -> Iterator[dict[str, str]]:
             yield environment
 
 
-@contextmanager
-def embedded_broker(state: Path) -> Iterator[dict[str, str]]:
-    """The embedded broker: skips where the platform has none, but fails in CI."""
-    broker = EmbeddedBroker(state / "embedded.log")
+def need_embedded_broker() -> None:
+    """Skips where the platform has no embedded broker, but fails in CI."""
     try:
-        broker.start()
+        embedded._binary()
     except ConfigurationError as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-    try:
+
+
+@contextmanager
+def embedded_broker(state: Path) -> Iterator[dict[str, str]]:
+    """Settings, as environment variables, of an embedded broker; see `need_embedded_broker`."""
+    need_embedded_broker()
+    with embedded.EmbeddedBroker(state / "embedded.log") as broker:
         yield {"LLMOS_KAFKA_BOOTSTRAP": broker.bootstrap, "LLMOS_KAFKA_IDEMPOTENCE": "false"}
-    finally:
-        broker.stop()

@@ -92,7 +92,7 @@ def make_toy_models(folder: Path) -> dict[str, str]:
 
 def _tokenizer() -> Tokenizer:
     vocabulary = {word: number for number, word in enumerate((*SPECIAL, *WORDS))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))  # noqa: S106 (a token, no password)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Whitespace(), pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated")]
     )
@@ -101,7 +101,9 @@ def _tokenizer() -> Tokenizer:
 
 
 def _graph() -> onnx.ModelProto:
-    rows = [[LOGIT if label in carried else -LOGIT for label in LABELS] for carried in ((),) * len(SPECIAL) + tuple(WORDS.values())]
+    rows = [
+        [LOGIT if label in carried else -LOGIT for label in LABELS] for carried in ((),) * len(SPECIAL) + tuple(WORDS.values())
+    ]
     constants = {
         "words": np.array(rows, np.float32),
         "low": np.array(-LOGIT, np.float32),
@@ -116,7 +118,9 @@ def _graph() -> onnx.ModelProto:
         helper.make_node("Where", ["padded", "low", "each"], ["kept"]),
         helper.make_node("ReduceMax", ["kept", "tokens"], ["logits"], keepdims=0),
     ]
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"]) for name in ("input_ids", "attention_mask")]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"]) for name in ("input_ids", "attention_mask")
+    ]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", len(LABELS)])]
     initial = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "toy", inputs, outputs, initial)

@@ -1,0 +1,58 @@
+"""Planning: every window runs once, in runs of one padded length that keep to the budget."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.plan import BUCKETS, bucket, plan
+
+LENGTHS = st.lists(st.integers(1, 600), max_size=80)
+BUDGETS = st.integers(1, 4096)
+
+
+@given(LENGTHS, BUDGETS)
+def test_every_row_runs_exactly_once(lengths: list[int], tokens_max: int) -> None:
+    planned = [int(row) for rows in plan(lengths, tokens_max) for row in rows]
+    assert sorted(planned) == list(range(len(lengths)))
+
+
+@given(LENGTHS, BUDGETS)
+def test_a_run_keeps_to_the_budget_with_its_padding_or_is_one_row_alone(lengths: list[int], tokens_max: int) -> None:
+    for rows in plan(lengths, tokens_max):
+        longest = max(bucket(lengths[row]) for row in rows)
+        assert len(rows) == 1 or len(rows) * longest <= tokens_max
+
+
+@given(LENGTHS, BUDGETS)
+def test_a_window_is_padded_to_its_own_bucket_in_any_company(lengths: list[int], tokens_max: int) -> None:
+    assert all(len({bucket(lengths[row]) for row in rows}) == 1 for rows in plan(lengths, tokens_max))
+
+
+@given(LENGTHS, BUDGETS)
+def test_runs_go_from_short_to_long(lengths: list[int], tokens_max: int) -> None:
+    padded = [bucket(lengths[rows[0]]) for rows in plan(lengths, tokens_max)]
+    assert all(before <= after for before, after in pairwise(padded))
+
+
+def test_a_run_is_as_full_as_the_budget_lets_it_be() -> None:
+    assert [len(rows) for rows in plan([16] * 10, 64)] == [4, 4, 2]
+
+
+def test_lengths_may_come_as_an_array() -> None:
+    (rows,) = plan(np.array([3, 1, 2], np.uint16), 1024)
+    assert sorted(rows.tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("length", "padded"),
+    [(1, 16), (16, 16), (17, 24), (65, 96), (512, 512), (513, 513)],  # beyond the largest bucket, its own
+)
+def test_a_window_is_padded_to_the_next_bucket(length: int, padded: int) -> None:
+    assert bucket(length) == padded
+
+
+def test_buckets_rise() -> None:
+    assert list(BUCKETS) == sorted(set(BUCKETS))

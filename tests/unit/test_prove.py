@@ -1,0 +1,107 @@
+"""A worker proves itself before it says that it is ready."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.policies import LoadedPolicy
+from pipeline.settings import Settings
+from schemas.bundles import Canary
+from schemas.codes import Verdict
+from schemas.errors import BundleError
+from tests.support.toy import WINDOW
+from tests.support.work import Run, ToyWorker
+from workers.plan import BUCKETS
+from workers.prove import prove, warm_up
+
+
+@pytest.fixture
+def worker(toy_settings: Settings) -> ToyWorker:
+    return ToyWorker(toy_settings)
+
+
+def altered(worker: ToyWorker, **changes: Any) -> ToyWorker:
+    """The same worker, its manifest changed."""
+    worker.bundle = type(worker.bundle)(worker.bundle.folder, worker.bundle.manifest.model_copy(update=changes))
+    return worker
+
+
+def proven(worker: ToyWorker, policies: Mapping[str, LoadedPolicy] | None = None) -> None:
+    prove(worker.inference, worker.bundle, worker.policies if policies is None else policies)
+
+
+def broken(worker: ToyWorker, run: Run) -> ToyWorker:
+    return ToyWorker(worker.settings, run)
+
+
+def test_a_good_worker_is_proven(worker: ToyWorker) -> None:
+    warm_up(worker.inference, worker.bundle)
+    proven(worker)
+
+
+def test_every_length_of_serving_is_warmed_up(worker: ToyWorker) -> None:
+    widths: list[int] = []
+
+    def run(ids: Any, mask: Any) -> Any:
+        widths.append(ids.shape[1])
+        return np.zeros((len(ids), 9), np.float32)
+
+    warm_up(broken(worker, run).inference, worker.bundle)
+    assert widths == [size for size in BUCKETS if size <= WINDOW]
+
+
+def test_a_window_between_two_buckets_is_warmed_up_too(worker: ToyWorker) -> None:
+    """Windows of at most 50 tokens are padded to 64: that shape will be served."""
+    widths: list[int] = []
+
+    def run(ids: Any, mask: Any) -> Any:
+        widths.append(ids.shape[1])
+        return np.zeros((len(ids), 9), np.float32)
+
+    spec = worker.bundle.manifest.windows.model_copy(update={"tokens_max": 50})
+    warm_up(broken(worker, run).inference, altered(worker, windows=spec).bundle)
+    assert widths == [16, 24, 32, 48, 64]
+
+
+def test_a_model_that_fails_at_a_length_is_not_served(worker: ToyWorker) -> None:
+    def run(ids: Any, mask: Any) -> Any:
+        if ids.shape[1] > 24:
+            raise RuntimeError("position beyond the table")
+        return np.zeros((len(ids), 9), np.float32)
+
+    with pytest.raises(BundleError, match="fails on 32 tokens"):
+        warm_up(broken(worker, run).inference, worker.bundle)
+
+
+def test_a_canary_with_another_verdict_is_named_with_both(worker: ToyWorker) -> None:
+    canaries = (Canary(text="hello friend", verdict=Verdict.ALLOW), Canary(text="you idiot", verdict=Verdict.REVIEW))
+    with pytest.raises(BundleError, match="canary 'you idiot' got block, expected review"):
+        proven(altered(worker, canaries=canaries))
+
+
+def test_a_model_without_a_number_for_a_canary_is_not_served(worker: ToyWorker) -> None:
+    nothing = broken(worker, lambda ids, _: np.full((len(ids), 9), np.nan, np.float32))
+    with pytest.raises(BundleError, match="fails on the canary 'hello friend'"):
+        proven(nothing)
+
+
+def test_canaries_are_normalised_as_jobs_are(worker: ToyWorker) -> None:
+    disguised = (Canary(text="you ｉｄｉｏｔ", verdict=Verdict.BLOCK), Canary(text="hello", verdict=Verdict.ALLOW))
+    proven(altered(worker, canaries=disguised))
+
+
+def test_a_long_canary_is_cut_and_folded_as_jobs_are(worker: ToyWorker) -> None:
+    long_text = (Canary(text="filler " * 200 + "kill", verdict=Verdict.BLOCK), Canary(text="hello", verdict=Verdict.ALLOW))
+    proven(altered(worker, canaries=long_text))
+
+
+def test_without_a_default_policy_verdicts_are_not_compared_but_the_model_must_run(
+    worker: ToyWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = altered(worker, canaries=(Canary(text="hello", verdict=Verdict.BLOCK),) * 2)
+    with caplog.at_level(logging.WARNING):
+        proven(wrong, policies={})
+    assert "no policy is called default" in caplog.text

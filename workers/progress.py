@@ -1,0 +1,27 @@
+"""What a worker has to do and what it has finished, as the watchdog asks for it.
+
+Every commit counts as finished, and every run of the model: a giant text is many runs, and only one of them that does not
+end is a standstill.
+"""
+
+from collections.abc import Callable
+
+from pipeline.backlog import Backlog
+from workers.loop import Loop
+
+
+class WorkerProgress:
+    """The watchdog's thread reads single values of other threads, no more."""
+
+    def __init__(self, loop: Loop, runs: Callable[[], int], backlog: Backlog) -> None:
+        self._loop = loop
+        self._runs = runs
+        self._backlog = backlog
+
+    def counts(self) -> tuple[int, int]:
+        """Partitions that are ours, and commits and model runs so far."""
+        return len(self._loop.assigned), self._loop.commits + self._runs()
+
+    def lag(self) -> int:
+        """Records that the group has not committed on our partitions; raises where the broker does not answer."""
+        return sum(found.records() for found in self._backlog.waiting(self._loop.assigned).values())
