@@ -37,6 +37,8 @@ def open_bundle(folder: Path) -> Bundle:
 
 def verify_file(bundle: Bundle, name: str, sha256: str) -> Path:
     """The path of one file of the bundle whose checksum is right; raises BundleError."""
+    if Path(name).name != name:
+        raise BundleError(f"model bundle {bundle.folder}: {name!r} is not the name of a file in it")
     path = bundle.folder / name
     try:
         with path.open("rb") as file:

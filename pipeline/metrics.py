@@ -4,6 +4,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from schemas.errors import ConfigurationError
+
 _SECONDS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1, 2, 5, 15, 60, 300)
 
 JOBS_RECEIVED: Final = Counter("llmos_jobs_received", "Jobs taken up by preprocess.", ["task", "tenant"])
@@ -19,6 +21,10 @@ REPLIES_SKIPPED: Final = Counter("llmos_replies_skipped", "Replies whose topic d
 
 
 def serve_metrics(port: int) -> None:
-    """Serve all metrics on 127.0.0.1:`port` from a thread of its own; 0 does nothing."""
-    if port:
+    """Serve all metrics on 127.0.0.1:`port` from a thread of its own; 0 does nothing. A taken port is a ConfigurationError."""
+    if not port:
+        return
+    try:
         start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise ConfigurationError(f"metrics port {port}: {error.strerror}") from error

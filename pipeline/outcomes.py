@@ -1,6 +1,7 @@
 """Waits for what became of published jobs: a result or a dead letter for each, matched by id or by place."""
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -14,7 +15,9 @@ from pipeline.settings import Settings
 UNRESOLVED_MAX: Final = 50_000
 """Jobs published and without an outcome; then publishing waits: what is remembered of them stays small."""
 EARLY_MAX: Final = 10_000
-"""Outcomes of unknown jobs kept, in case their delivery is confirmed a moment later."""
+"""Outcomes of unknown jobs kept, the newest, in case their delivery is confirmed a moment later."""
+
+_TICK_S: Final = 0.25
 
 Place = tuple[str, int, int]
 
@@ -50,9 +53,11 @@ class Outcomes:
         self._reader.__exit__(kind, error, trace)
 
     def expect(self, job_id: str) -> None:
-        """A job is about to be published; waits while too many are unresolved."""
+        """A job is about to be published; waits while too many are unresolved, and raises what ended the reading."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._ids) < UNRESOLVED_MAX or self._error)
+            if self._error:
+                raise self._error
             self._ids.add(job_id)
 
     def expect_place(self, delivery: Delivery) -> None:
@@ -77,15 +82,16 @@ class Outcomes:
 
     def wait(self, idle_s: float, tick: Callable[[], None]) -> bool:
         """Until all have come: True; until none has come for `idle_s`: False. Calls `tick` now and then."""
-        idle, before = 0.0, -1
+        before, since = self.missing, time.monotonic()
         while self.missing:
             if self._error:
                 raise self._error
-            if idle >= idle_s:
+            if self.missing != before:
+                before, since = self.missing, time.monotonic()
+            if time.monotonic() - since >= idle_s:
                 return False
             with self._changed:
-                self._changed.wait(0.25)
-            idle, before = (idle + 0.25 if self.missing == before else 0.0), self.missing
+                self._changed.wait(_TICK_S)
             tick()
         return True
 
@@ -103,6 +109,8 @@ class Outcomes:
         dead = record.topic == self._dead_letters
         job_id = record.key.decode(errors="replace") if record.key else None
         with self._changed:
+            if record.value is None:
+                return  # a tombstone is no outcome
             if job_id in self._ids:
                 self._ids.discard(job_id)
                 self._count(record.value, dead=dead)
@@ -111,13 +119,18 @@ class Outcomes:
             self._changed.notify_all()
 
     def _take_by_place(self, value: bytes) -> None:
-        source = from_json(value)["source"]
-        place = (source["topic"], source["partition"], source["offset"])
+        try:
+            source = from_json(value)["source"]
+            place = (source["topic"], source["partition"], source["offset"])
+        except (ValueError, TypeError, KeyError):
+            return  # somebody else wrote it
         if place in self._places:
             self._places.discard(place)
             self._resolve_place(value)
-        elif len(self._early) < EARLY_MAX:
-            self._early[place] = value
+            return
+        self._early[place] = value
+        if len(self._early) > EARLY_MAX:
+            del self._early[next(iter(self._early))]
 
     def _resolve_place(self, value: bytes) -> None:
         self._count(value, dead=True)

@@ -14,12 +14,14 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from pipeline import kafka as options
+from pipeline.refusal import failure
 from pipeline.settings import Settings
-from schemas.errors import TransientError
 from schemas.jobs import TextJob
 
 _BULK_BYTES_MAX: Final = 512 << 10
 """A bulk record is closed at this size: small enough for every limit on the way."""
+_IN_FLIGHT_BYTES_MAX: Final = 64 << 20
+"""Bytes published and not yet confirmed, at most: the setting counts jobs, and a job may be large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Delivery:
 class JobPublisher:
     """A context manager, for one thread. `on_delivered` and `on_failed` are called from another thread: be quick there.
 
-    Leaving the context waits for every delivery and raises TransientError if any has failed.
+    Leaving the context waits for every delivery and raises TransientError if any has failed; ConfigurationError where the
+    broker refuses this user. What a callback has raised is raised there too.
     """
 
     def __init__(
@@ -49,16 +52,17 @@ class JobPublisher:
         self._on_delivered = on_delivered
         self._on_failed = on_failed
         self._room = threading.Condition()
-        self._in_flight = 0
+        self._in_flight = self._in_flight_bytes = 0
         self._failed = 0
         self._cause: Exception | None = None
+        self._callback_error: Exception | None = None
         self._producer: KafkaProducer | None = None
 
     def __enter__(self) -> Self:
         try:
             self._producer = KafkaProducer(**options.producer(self._settings))
         except KafkaError as error:
-            raise TransientError(f"no Kafka broker answers: {error}") from error
+            raise failure("no connection to Kafka", error) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -93,39 +97,57 @@ class JobPublisher:
         self._send((), value, key, headers)
 
     def flush(self) -> None:
-        """Wait until every delivery is confirmed or has failed; raises TransientError if any failed since the last flush."""
+        """Wait until every delivery is confirmed or has failed; raises as the class says if any failed since the last flush."""
         self._open().flush()
         with self._room:
             self._room.wait_for(lambda: self._in_flight == 0)
             failed, self._failed = self._failed, 0
-        if failed:
-            raise TransientError(f"{failed:,} jobs were not delivered; the first cause: {self._cause!r}") from self._cause
+            cause, self._cause = self._cause, None
+            raised, self._callback_error = self._callback_error, None
+        if raised:
+            raise raised
+        if failed and cause:
+            raise failure(f"{failed:,} jobs were not delivered; the first cause", cause) from cause
 
     def _send(self, ids: tuple[str, ...], value: bytes, key: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
-        jobs = max(1, len(ids))
+        jobs, size = max(1, len(ids)), len(value)
         with self._room:
-            self._room.wait_for(lambda: self._in_flight == 0 or self._in_flight + jobs <= self._settings.publish_in_flight_jobs)
+            self._room.wait_for(lambda: self._in_flight == 0 or self._fits(jobs, size))
             self._in_flight += jobs
+            self._in_flight_bytes += size
         try:
             future = self._open().send(self._settings.jobs_topic, value, key=key, headers=list(headers))
         except KafkaError as error:
-            self._done(ids, None, error)
+            self._done(ids, size, None, error)
             return
-        future.add_callback(lambda metadata: self._done(ids, metadata, None))
-        future.add_errback(lambda error: self._done(ids, None, error))
+        future.add_callback(lambda metadata: self._done(ids, size, metadata, None))
+        future.add_errback(lambda error: self._done(ids, size, None, error))
 
-    def _done(self, ids: tuple[str, ...], metadata: Any, error: Exception | None) -> None:  # noqa: ANN401
-        if error is not None and self._on_failed:
-            self._on_failed(ids, error)
-        elif error is None and self._on_delivered:
-            self._on_delivered(Delivery(ids, metadata.topic, metadata.partition, metadata.offset))
+    def _fits(self, jobs: int, size: int) -> bool:
+        within_jobs = self._in_flight + jobs <= self._settings.publish_in_flight_jobs
+        return within_jobs and self._in_flight_bytes + size <= _IN_FLIGHT_BYTES_MAX
+
+    def _done(self, ids: tuple[str, ...], size: int, metadata: Any, error: Exception | None) -> None:  # noqa: ANN401
+        raised: Exception | None = None
+        try:
+            self._tell(ids, metadata, error)
+        except Exception as its_own:  # noqa: BLE001 (kafka-python would swallow it, and the count would never reach 0)
+            raised = its_own
         with self._room:
             jobs = max(1, len(ids))
             self._in_flight -= jobs
+            self._in_flight_bytes -= size
+            self._callback_error = self._callback_error or raised
             if error is not None:
                 self._failed += jobs
                 self._cause = self._cause or error
             self._room.notify_all()
+
+    def _tell(self, ids: tuple[str, ...], metadata: Any, error: Exception | None) -> None:  # noqa: ANN401
+        if error is not None and self._on_failed:
+            self._on_failed(ids, error)
+        elif error is None and self._on_delivered:
+            self._on_delivered(Delivery(ids, metadata.topic, metadata.partition, metadata.offset))
 
     def _open(self) -> KafkaProducer:
         assert self._producer is not None, "use the publisher as a context manager"

@@ -3,7 +3,8 @@
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
@@ -13,8 +14,9 @@ from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from pipeline import kafka as options
+from pipeline.refusal import failure
 from pipeline.settings import Settings
-from schemas.errors import ConfigurationError, TransientError
+from schemas.errors import ConfigurationError
 from schemas.results import InferenceResult
 
 _LOG = logging.getLogger(__name__)
@@ -29,13 +31,17 @@ class Reader:
     def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
         self._settings = settings
         self._topics = topics
+        self._since_ms = 0
 
     def __enter__(self) -> Self:
-        try:
+        with _named("no connection to Kafka"):
             self._consumer = KafkaConsumer(**options.consumer(self._settings))
-            self._consumer.assign([place for topic in self._topics for place in self._partitions(topic)])
-        except KafkaError as error:
-            raise TransientError(f"no Kafka broker answers: {error}") from error
+        try:
+            with _named("Kafka"):
+                self._consumer.assign([place for topic in self._topics for place in self._partitions(topic)])
+        except BaseException:
+            self._consumer.close(autocommit=False)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -44,40 +50,61 @@ class Reader:
     def _partitions(self, topic: str) -> list[TopicPartition]:
         found = self._consumer.partitions_for_topic(topic)
         if not found:
-            raise ConfigurationError(f"topic {topic} does not exist; create it with `llmos topics create`")
+            raise ConfigurationError(f"topic {topic} does not exist (`llmos topics create`), or this user may not read it")
         return [TopicPartition(topic, partition) for partition in sorted(found)]
 
     def seek_end(self) -> None:
         """Read only what comes from now on."""
-        self._consumer.seek_to_end()
-        for place in self._consumer.assignment():
-            self._consumer.position(place)  # looked up now, not at the first poll
+        with _named("Kafka"):
+            self._consumer.seek_to_end()
+            for place in self._consumer.assignment():
+                self._consumer.position(place)  # looked up now, not at the first poll
 
     def seek_start(self, since: datetime | None = None) -> None:
-        """Read from the oldest record, or from the first that is not older than `since`."""
+        """Read from the oldest record, or only what is not older than `since`."""
         if since is None:
             self._consumer.seek_to_beginning()
             return
+        self._since_ms = int(since.timestamp() * 1000)
         places = self._consumer.assignment()
-        found = self._consumer.offsets_for_times(dict.fromkeys(places, int(since.timestamp() * 1000)))
-        ends = self._consumer.end_offsets(list(places))
+        with _named("Kafka"):
+            found = self._consumer.offsets_for_times(dict.fromkeys(places, self._since_ms))
+            ends = self._consumer.end_offsets(list(places))
         for place in places:
             later = found.get(place)
             self._consumer.seek(place, later.offset if later else ends[place])
 
     def poll(self, timeout_ms: int = _POLL_MS) -> list[Any]:
         """Records that have come, perhaps none."""
-        try:
+        with _named("Kafka"):
             fetched = self._consumer.poll(timeout_ms=timeout_ms)
-        except KafkaError as error:
-            raise TransientError(f"Kafka: {error}") from error
         return [record for records in fetched.values() for record in records]
 
     def records(self, *, follow: bool) -> Iterator[Any]:
         """Records one by one: until the ends as they are now, or for ever."""
-        ends = self._consumer.end_offsets(list(self._consumer.assignment()))
-        while follow or any(self._consumer.position(place) < end for place, end in ends.items()):
-            yield from self.poll()
+        with _named("Kafka"):
+            ends = self._consumer.end_offsets(list(self._consumer.assignment()))
+        unsure = set(ends)
+        while follow or self._is_before(ends):
+            # The embedded broker finds no offset by time: it names the oldest.
+            yield from (record for record in self.poll() if record.timestamp >= self._since_ms)
+            # It also names an end too low by the rest of the last batch; what it says with a fetch is right.
+            for place in [place for place in unsure if self._consumer.highwater(place) is not None]:
+                ends[place] = max(ends[place], self._consumer.highwater(place))
+                unsure.discard(place)
+
+    def _is_before(self, ends: Mapping[TopicPartition, int]) -> bool:
+        with _named("Kafka"):
+            return any(self._consumer.position(place) < end for place, end in ends.items())
+
+
+@contextmanager
+def _named(doing: str) -> Iterator[None]:
+    """What kafka-python raises, as an error of ours."""
+    try:
+        yield
+    except KafkaError as error:
+        raise failure(doing, error) from error
 
 
 class ResultReader:

@@ -5,11 +5,14 @@ by default `llmos.toml`), the defaults below, which work on one machine.
 """
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from schemas.errors import ConfigurationError
 
 _ROOT = Path(__file__).resolve().parent
 _STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "llmos"
@@ -20,7 +23,14 @@ Positive = Annotated[int, Field(gt=0)]
 class Settings(BaseSettings):
     """Names, limits and addresses. Units stand in the names; every field has a default that works locally."""
 
-    model_config = SettingsConfigDict(env_prefix="LLMOS_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LLMOS_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # an error about one setting must not print another, which may be a password
+    )
 
     state_dir: Path = Field(default=_STATE, description="Where `llmos up` remembers its broker and keeps logs.")
 
@@ -30,7 +40,10 @@ class Settings(BaseSettings):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="Better given as a file.")
+    kafka_sasl_password_file: Path | None = Field(
+        default=None, description="File that holds the password, as compose and Kubernetes mount secrets."
+    )
     kafka_ssl_ca_file: Path | None = Field(default=None, description="PEM file of the authority that signed the brokers.")
     kafka_ssl_cert_file: Path | None = Field(default=None, description="PEM file of this client's certificate (mutual TLS).")
     kafka_ssl_key_file: Path | None = None
@@ -41,7 +54,12 @@ class Settings(BaseSettings):
         default=15_000,
         description="How long a silent process keeps its partitions: short finds the dead sooner, long bears longer pauses.",
     )
-    kafka_request_timeout_ms: Positive = Field(default=20_000, description="How long one request to a broker may take.")
+    kafka_request_timeout_ms: Annotated[int, Field(ge=1_000)] = Field(
+        default=20_000, description="How long one request to a broker, or finding a first broker, may take."
+    )
+    kafka_fetch_wait_ms: Positive = Field(
+        default=500, description="How long a broker may hold a fetch that finds nothing; it answers at once when records come."
+    )
     kafka_delivery_timeout_ms: Positive = Field(
         default=60_000, description="How long a record may wait for its delivery, retries included."
     )
@@ -93,6 +111,16 @@ class Settings(BaseSettings):
     worker_spinning: bool = Field(
         default=False, description="Busy-waiting threads: only where the worker has its cores to itself."
     )
+    worker_arena: bool = Field(
+        default=True, description="Keep the memory of one run for the next; without it a worker is smaller and slower."
+    )
+    worker_graph_optimization: Literal["none", "basic", "extended", "all"] = Field(
+        default="all", description="How far ONNX Runtime rewrites a graph when it opens it."
+    )
+    worker_provider_options: dict[str, str] = Field(
+        default_factory=dict,
+        description='Options of ONNX Runtime\'s CUDA provider, as JSON such as {"gpu_mem_limit": "4294967296"}.',
+    )
     worker_batch_tokens: Positive = Field(
         default=1_024, description="Rows times longest row of one model run, at most; raise it on a GPU."
     )
@@ -100,7 +128,19 @@ class Settings(BaseSettings):
     worker_attempts: Positive = Field(
         default=3, description="Tries of a text that kills its process, before it is dead-lettered."
     )
-    canary_timeout_s: Positive = Field(default=60, description="How long a worker may take to prove itself at start.")
+
+    stuck_after_s: Annotated[int, Field(ge=0)] = Field(
+        default=120,
+        description="A stage exits when it has partitions and a lag, and finishes nothing for so long; 0: never. "
+        "Keep it above the delivery timeout and the longest run of a model.",
+    )
+    dead_letter_share_max: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5,
+        description="A stage stops before more than this share of its last jobs become dead letters; 0 and 1: never.",
+    )
+    dead_letter_window_jobs: Positive = Field(
+        default=1_000, description="Those last jobs: no stage stops before it has seen so many."
+    )
 
     ready_file: Path | None = Field(
         default=None, description="Exists while the process is ready to work; for probes and supervisors."
@@ -121,8 +161,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the signature is pydantic's)
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Options, environment, `.env`, TOML, in this order."""
-        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("LLMOS_CONFIG_FILE", "llmos.toml")))
+        """Options, environment, `.env`, TOML, in this order; raises ConfigurationError for a TOML file that cannot be read."""
+        file = Path(os.environ.get("LLMOS_CONFIG_FILE", "llmos.toml"))
+        try:
+            toml = TomlConfigSettingsSource(settings_cls, file)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError(f"settings file {file}: {error}") from error
         return init_settings, env_settings, dotenv_settings, toml
 
     @property

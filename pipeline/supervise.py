@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pipeline import exits
+from pipeline.backoff import wait_s
 from pipeline.embedded import die_with_parent
-from schemas.errors import FatalError, TransientError
+from schemas.errors import DeadLetterLimitError, FatalError, TransientError
 
 BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 30.0
 STEADY_S: Final = 60
 """A child that has lived so long has recovered: its next death counts as its first."""
-QUICK_DEATHS_MAX: Final = 6
-"""Deaths in a row after which restarting is no help."""
+FAILED_STARTS_MAX: Final = 6
+"""Deaths in a row before a child was ready, after which restarting is no help. One that was ready may have met a text that kills
+it, and is started until that text is dead-lettered."""
 _POLL_S: Final = 0.1
 _LOG_TAIL_BYTES: Final = 2000
 
@@ -32,6 +35,8 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0
     deaths: int = 0
+    failed_starts: int = 0
+    was_ready: bool = False
     restart_at: float | None = field(default=None)
 
     def start(self) -> None:
@@ -41,9 +46,14 @@ class Child:
         environment = {**os.environ, **self.environment, "LLMOS_READY_FILE": str(self.ready_file)}
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                list(self.command), stdout=log, stderr=log, env=environment, process_group=0, preexec_fn=die_with_parent
+                list(self.command),
+                stdout=log,
+                stderr=log,
+                env=environment,
+                process_group=0,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call, no locks)
             )
-        self.started_at, self.restart_at = time.monotonic(), None
+        self.started_at, self.restart_at, self.was_ready = time.monotonic(), None, False
 
     def log_tail(self) -> str:
         """The end of what it has written."""
@@ -77,6 +87,7 @@ class Supervisor:
         """Notice deaths and start again what is due; call it often. Raises FatalError where restarting is no help."""
         now = time.monotonic()
         for child in self._children:
+            child.was_ready = child.was_ready or child.ready_file.exists()
             if child.restart_at is not None:
                 if now >= child.restart_at:
                     child.start()
@@ -86,12 +97,16 @@ class Supervisor:
     def _plan_restart(self, child: Child, now: float) -> None:
         assert child.process is not None, "only a started child dies"
         child.deaths = 1 if now - child.started_at > STEADY_S else child.deaths + 1
+        child.failed_starts = 0 if child.was_ready else child.failed_starts + 1
         code = child.process.returncode
-        if child.deaths >= QUICK_DEATHS_MAX:
-            raise FatalError(f"{child.name} died {child.deaths} times in a row (last exit code {code}):\n{child.log_tail()}")
-        wait_s = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** (child.deaths - 1))
-        child.restart_at = now + wait_s
-        self._say(f"{child.name} died (exit code {code}); starting it again in {wait_s:.1f} s, log: {child.log_file}")
+        if code == exits.DEAD_LETTERS:  # a new process would bury some more before it stops, and so on
+            raise DeadLetterLimitError(f"{child.name} stopped, and is not started again:\n{child.log_tail()}")
+        if child.failed_starts >= FAILED_STARTS_MAX:
+            times = f"{child.failed_starts} times in a row before it was ready (last exit code {code})"
+            raise FatalError(f"{child.name} died {times}:\n{child.log_tail()}")
+        pause_s = wait_s(child.deaths, first_s=BACKOFF_MIN_S, most_s=BACKOFF_MAX_S)
+        child.restart_at = now + pause_s
+        self._say(f"{child.name} died (exit code {code}); starting it again in {pause_s:.1f} s, log: {child.log_file}")
 
     def stop(self) -> None:
         """Drain one after the other, in order; what does not stop within its grace is killed, uncommitted work comes again."""

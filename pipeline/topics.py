@@ -1,15 +1,18 @@
 """The topics of the system: what must exist, with which options, and how far each group has read."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import InvalidConfigurationError, KafkaError, TopicAlreadyExistsError, UnknownError
+from kafka.errors import AuthorizationError, InvalidConfigurationError, KafkaError, TopicAlreadyExistsError, UnknownError
 
 from pipeline import kafka as options
+from pipeline.backoff import Backoff
 from pipeline.bundles import open_bundle
+from pipeline.refusal import failure
 from pipeline.routing import load_routes
 from pipeline.settings import Settings
 from schemas.errors import ConfigurationError, TransientError
@@ -39,8 +42,8 @@ class Lag:
 
     @property
     def behind(self) -> int:
-        """Records that the group has not committed yet."""
-        return self.end - self.committed
+        """Records that the group has not committed yet; the embedded broker names ends too low, so never less than none."""
+        return max(0, self.end - self.committed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +89,15 @@ def _topic(settings: Settings, name: str, hours: int, *, configs: dict[str, str]
 
 @contextmanager
 def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    """An admin client; raises TransientError where no broker answers or a request fails."""
+    """An admin client; raises TransientError where no broker answers or a request fails, ConfigurationError for a refusal."""
     try:
-        client = KafkaAdminClient(**options.connection(settings))
+        client = KafkaAdminClient(**options.admin(settings))
     except KafkaError as error:
-        raise TransientError(
-            f"no Kafka broker answers at {settings.kafka_bootstrap or 'the embedded address'}: {error}"
-        ) from error
+        raise failure("no connection to Kafka", error) from error
     try:
         yield client
     except KafkaError as error:
-        raise TransientError(f"Kafka: {error}") from error
+        raise failure("Kafka", error) from error
     finally:
         client.close()
 
@@ -109,7 +110,14 @@ def create_topics(settings: Settings) -> tuple[list[str], list[str]]:
         missing = [topic for topic in wanted if topic.name not in there]
         for topic in missing:
             _create(client, topic)
+        _wait_until_listed(client, {topic.name for topic in missing}, Backoff(settings.kafka_request_timeout_ms / 1000))
     return [topic.name for topic in missing], [topic.name for topic in wanted if topic.name in there]
+
+
+def _wait_until_listed(client: KafkaAdminClient, created: set[str], backoff: Backoff) -> None:
+    """A broker may take a moment to hear from the controller of what was just created."""
+    while late := created - set(client.list_topics()):
+        time.sleep(backoff.after(TransientError(f"created, but not to be seen yet: {', '.join(sorted(late))}")))
 
 
 def _create(client: KafkaAdminClient, topic: Topic) -> None:
@@ -118,6 +126,8 @@ def _create(client: KafkaAdminClient, topic: Topic) -> None:
         client.create_topics({topic.name: asked})
     except TopicAlreadyExistsError:
         return  # another process was quicker
+    except AuthorizationError as error:  # its text is the whole request and the whole answer
+        raise ConfigurationError(f"no right to create {topic.name}; docs/security.md lists what each process needs") from error
     except (InvalidConfigurationError, UnknownError) as error:
         raise ConfigurationError(f"the broker refuses to create {topic.name} with {topic.configs}: {error}") from error
 

@@ -77,7 +77,7 @@ def _made(manifest: BundleManifest) -> str:
     parity = ", ".join(f"{model.precision} {model.parity_max:.3f}" for model in manifest.models)
     return (
         f"## How it was made\nFine-tuned from {manifest.base_model} (MIT; a copy of its weights once stored in 4 bits) by\n"
-        "`training.prepare`, `training.finetune` (`training/runs/moderation.toml`, then `moderation-2.toml` from where that ended),\n"
+        "`training.prepare`, `training.finetune` (`training/runs/moderation.toml`, then `moderation-2.toml` from there on),\n"
         "`training.export`, `training.calibrate`, `training.evaluate`; about an hour on two CPU cores, no GPU.\n"
         f"Largest change of a probability against PyTorch, on 1,000 validation texts: {parity}.\n"
         f"\nIt was trained on:\n\n{_table(('data set', 'texts', 'licence', 'home'), rows)}"

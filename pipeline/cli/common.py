@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from pipeline.exits import exit_code
 from pipeline.settings import Settings
@@ -20,7 +21,7 @@ Bootstrap = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Kafka brokers, joined by commas; by default LLMOS_KAFKA_BOOTSTRAP, else the broker that `llmos up` last started here.",
+        help="Kafka brokers, joined by commas; else LLMOS_KAFKA_BOOTSTRAP, else the broker that `llmos up` last started here.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -36,18 +37,26 @@ def settings_of(bootstrap: str | None = None, **changes: Any) -> Settings:  # no
     return Settings(**given)
 
 
-def parse_since(text: str | None) -> datetime | None:
-    """The moment that `text` names; raises ConfigurationError."""
+def parse_since(text: str | None, option: str = "--since") -> datetime | None:
+    """The moment that `text` names; raises ConfigurationError, which names the option."""
     if text is None:
         return None
     ago = re.fullmatch(r"(\d+)([smhd])", text)
-    if ago:
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"--since {text!r} is neither like 10m nor like 2026-11-24T08:00:00Z") from None
+        moment = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ConfigurationError(f"{option} {text!r} is neither like 10m nor like 2026-11-24T08:00:00Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def say(text: str) -> None:
+    """Print one line for a person, brackets and all."""
+    OUT.print(text, markup=False)
+
+
+def plain(text: str) -> str:
+    """What a stranger wrote, as a terminal may show it: no markup, no control characters."""
+    return escape("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))
 
 
 def command(run: Callable[..., int | None]) -> Callable[..., None]:

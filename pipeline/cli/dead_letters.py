@@ -10,14 +10,16 @@ import typer
 from rich.table import Table
 
 from pipeline import exits
-from pipeline.cli.common import ERR, OUT, AsJson, Bootstrap, Since, command, parse_since, settings_of
+from pipeline.cli.common import ERR, OUT, AsJson, Bootstrap, Since, command, parse_since, plain, settings_of
 from pipeline.dead_letter_box import Filed, read_dead_letters, replay, replayed_places
+from pipeline.dead_letter_choice import Choice, Replayable
 from schemas.codes import CODE_MEANINGS, Code
 from schemas.errors import ConfigurationError
 
 app = typer.Typer(help="See what failed, and publish it again.", no_args_is_help=True)
 
 Which = Annotated[list[str] | None, typer.Argument(metavar="[PARTITION:OFFSET | JOB_ID]…", help="Which dead letters.")]
+_REASONS_SHOWN = 20
 OfCode = Annotated[Code | None, typer.Option("--code", help="Only this code.")]
 
 
@@ -27,7 +29,7 @@ def list_(
     bootstrap: Bootstrap = None,
     code: OfCode = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters."""
@@ -42,7 +44,8 @@ def list_(
     table = Table("place", "time", "code", "job", "reason")
     for filed in chosen:
         letter = filed.letter
-        table.add_row(filed.name, f"{letter.failed_at:%Y-%m-%d %H:%M:%S}", letter.code, letter.job_id or "-", letter.reason)
+        cells = filed.name, f"{letter.failed_at:%Y-%m-%d %H:%M:%S}", letter.code, letter.job_id or "-", letter.reason
+        table.add_row(*(plain(cell) for cell in cells))
     OUT.print(table if chosen else "no dead letters")
 
 
@@ -60,10 +63,13 @@ def show(which: Which, bootstrap: Bootstrap = None, as_json: AsJson = False) -> 
 
 @app.command("replay")
 @command
-def replay_(
+def replay_(  # noqa: PLR0913, PLR0917 (one parameter an option)
     which: Which = None,
     bootstrap: Bootstrap = None,
     code: OfCode = None,
+    since: Since = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only those that failed before; as --since.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only jobs of this tenant.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Edit: give the job another value in FIELD.")
@@ -76,20 +82,35 @@ def replay_(
 
     Example: llmos dead-letters replay --code unknown_tenant --set tenant='"default"'
     """
-    if not (which or code or everything):
-        raise ConfigurationError("say which: PARTITION:OFFSET, a job id, --code CODE or --all")
-    settings = settings_of(bootstrap)
-    chosen = [filed for filed in read_dead_letters(settings) if code in (None, filed.letter.code)]
-    chosen = _choose(chosen, which) if which else chosen
-    before = set() if again else replayed_places(settings)
-    fresh = [filed for filed in chosen if (filed.place.partition, filed.place.offset) not in before]
-    if dry_run:
-        for filed in fresh:
-            OUT.print(f"would replay {filed.name} {filed.letter.code} {filed.letter.job_id or '-'}")
-        return exits.OK
-    done = sum(1 for _ in replay(settings, fresh, _editor(set_, file)))
-    ERR.print(f"{done} replayed, {len(chosen) - len(fresh)} skipped because they were replayed before (--again)")
-    return exits.OK if chosen else exits.INCOMPLETE
+    choice = Choice(names=which or (), code=code, since=parse_since(since), until=parse_since(until, "--until"), tenant=tenant)
+    if not (choice.chooses or everything):
+        raise ConfigurationError("say which: PARTITION:OFFSET, a job id, --code, --since, --until, --tenant or --all")
+    settings, edit = settings_of(bootstrap), _editor(set_, file)
+    before = set() if again else replayed_places(settings, finish=not dry_run)
+    letters = Replayable(found=read_dead_letters(settings, choice.since), choice=choice, before=before, edited=edit is not None)
+    return _say_what_would_be(letters) if dry_run else _replay(letters, replay(settings, letters, edit))
+
+
+def _say_what_would_be(letters: Replayable) -> int:
+    for filed in letters:
+        OUT.print(f"would replay {filed.name} {filed.letter.code} {plain(filed.letter.job_id or '-')}")
+    return _outcome(letters)
+
+
+def _replay(letters: Replayable, replayed: Iterable[Filed]) -> int:
+    done = sum(1 for _ in replayed)
+    ERR.print(f"{done} replayed, {letters.skipped} skipped because they were replayed before (--again)")
+    return _outcome(letters)
+
+
+def _outcome(letters: Replayable) -> int:
+    for reason in letters.unreplayable[:_REASONS_SHOWN]:
+        ERR.print(plain(reason))
+    if letters.unreplayable:
+        ERR.print(f"{len(letters.unreplayable)} cannot be replayed")
+    if letters.choice.names and not letters.chosen:
+        raise ConfigurationError(f"no dead letter is called {' or '.join(letters.choice.names)}")
+    return exits.OK if letters.chosen and not letters.unreplayable else exits.INCOMPLETE
 
 
 def _editor(changes: list[str] | None, file: Path | None) -> Callable[[bytes], bytes] | None:
@@ -98,7 +119,10 @@ def _editor(changes: list[str] | None, file: Path | None) -> Callable[[bytes], b
         return lambda _: content
     if not changes:
         return None
-    pairs = {name: json.loads(value) for name, _, value in (change.partition("=") for change in changes)}
+    try:
+        pairs = {name: json.loads(value) for name, _, value in (change.partition("=") for change in changes)}
+    except ValueError as error:
+        raise ConfigurationError(f"--set takes FIELD=JSON, a text in quotes: {error}") from error
 
     def edit(original: bytes) -> bytes:
         try:

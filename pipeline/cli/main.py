@@ -8,8 +8,9 @@ import typer
 from pipeline.cli import dead_letters, demo, models, publish, results, schemas, settings, stages, topics, up
 
 EPILOG = (
-    "Exit codes: 0 done · 1 done, but some rows were refused or ended as dead letters · 2 wrong usage · 3 a setting or file cannot work · "
-    "4 a model bundle is damaged · 5 outcomes missing · 70 a bug · 75 Kafka is away, try again · 130 interrupted. "
+    "Exit codes: 0 done · 1 done, but some rows were refused or ended as dead letters · 2 wrong usage · "
+    "3 a setting or file cannot work · 4 a model bundle is damaged · 5 outcomes missing · "
+    "65 most jobs fail, look first · 70 a bug · 75 Kafka is away, try again · 130 interrupted. "
     "Every setting is also an environment variable LLMOS_…, a line of .env or of llmos.toml; `llmos settings` shows them all."
 )
 

@@ -34,7 +34,7 @@ class Count:
 
 
 @command
-def publish(  # noqa: PLR0913 (options of a command line)
+def publish(  # noqa: PLR0913, PLR0917 (options of a command line)
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The file, or - for standard input.")],
     bootstrap: Bootstrap = None,
     task: Annotated[str, typer.Option(help="Task of rows that name none.")] = "moderation",

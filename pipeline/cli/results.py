@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.common import OUT, Bootstrap, Since, command, parse_since, settings_of
+from pipeline.cli.common import OUT, Bootstrap, Since, command, parse_since, plain, settings_of
 from pipeline.read import ResultReader
 from schemas.codes import Verdict
 from schemas.results import InferenceResult
@@ -30,10 +30,10 @@ def results(
 
 
 def line(result: InferenceResult) -> str:
-    """A result on one line: verdict, id, language, the labels that count, what was folded."""
+    """A result on one line, in rich's markup: verdict, id, language, the labels that count, what was folded."""
     over = [f"{score.label} {score.score:.2f}" for score in result.labels if score.over_threshold]
     top = max(result.labels, key=lambda score: score.score)
     said = ", ".join(over) or f"{top.label} {top.score:.2f}"
     folded = f" folded: {', '.join(result.signals)}" if result.signals else ""
     colour = _COLOURS[result.verdict]
-    return f"[{colour}]{result.verdict:6}[/] {result.job_id} {result.language} {said}{folded}"
+    return f"[{colour}]{result.verdict:6}[/] {plain(result.job_id)} {plain(result.language)} {said}{folded}"

@@ -9,7 +9,7 @@ import typer
 from pydantic import SecretStr
 from rich.table import Table
 
-from pipeline.cli.common import OUT, AsJson, command
+from pipeline.cli.common import OUT, AsJson, command, plain
 from pipeline.settings import Settings
 
 
@@ -26,7 +26,9 @@ def settings(as_json: AsJson = False) -> None:
         return
     table = Table("setting", "value", "from", "meaning")
     for row in rows:
-        table.add_row(f"LLMOS_{str(row['setting']).upper()}", str(row["value"]), str(row["from"]), str(row["meaning"]))
+        table.add_row(
+            f"LLMOS_{str(row['setting']).upper()}", plain(str(row["value"])), plain(str(row["from"])), plain(str(row["meaning"]))
+        )
     OUT.print(table)
 
 

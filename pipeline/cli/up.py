@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.common import OUT, Bootstrap, command, settings_of
+from pipeline.cli.common import OUT, Bootstrap, command, say, settings_of
 from pipeline.system import running
 from schemas.errors import FatalError, TransientError
 
@@ -33,7 +33,7 @@ def up(
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
     try:
-        with running(settings, preprocess=preprocess, workers=workers, kafka_port=kafka_port, say=OUT.print) as system:
+        with running(settings, preprocess=preprocess, workers=workers, kafka_port=kafka_port, say=say) as system:
             OUT.print(f"ready in {time.monotonic() - started:.1f} s")
             OUT.print(f"  Kafka    {system.settings.kafka_bootstrap}")
             OUT.print(f"  publish  {system.settings.jobs_topic}   e.g. llmos publish examples/comments.jsonl --wait")
@@ -48,7 +48,8 @@ def up(
     except KeyboardInterrupt:
         OUT.print("stopped")
     except FatalError as error:
-        OUT.print(f"[red]giving up:[/] {error}")
+        OUT.print("giving up:", style="red")
+        say(str(error))
         raise
 
 

@@ -13,13 +13,17 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import faust
 import uvloop
 from aiokafka.errors import KafkaError
 
-from pipeline import metrics
+from pipeline import exits, metrics
+from pipeline.admission import admit
+from pipeline.backlog import Backlog
+from pipeline.kafka import fetch_wait_ms
 from pipeline.log import configure_logging
 from pipeline.preprocess.batcher import Batcher, Limits
 from pipeline.preprocess.decode import JobRecord
@@ -27,10 +31,15 @@ from pipeline.preprocess.delivery import Deliverer
 from pipeline.preprocess.gate import AckGate
 from pipeline.preprocess.options import faust_options
 from pipeline.preprocess.prepare import Rules
+from pipeline.preprocess.progress import FaustProgress
 from pipeline.preprocess.rules import load_rules
 from pipeline.preprocess.stage import Stage
+from pipeline.preprocess.transport import Transport
+from pipeline.refusal import failure
 from pipeline.settings import Settings
-from schemas.errors import ConfigurationError, TransientError
+from pipeline.stacks import stacks
+from pipeline.watchdog import Watchdog
+from schemas.errors import ConfigurationError, DeadLetterLimitError, TransientError
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,10 +47,14 @@ _LOG = logging.getLogger(__name__)
 def run_preprocess(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT, drain, return 0; raises ConfigurationError or BundleError before it takes up anything.
 
-    Any other trouble exits the process at once, nothing acknowledged: 75 where trying again may help, else 70.
+    Any other trouble exits the process at once, nothing acknowledged: 75 where trying again may help, 3 where a setting cannot
+    work, such as a topic that does not exist, else 70.
     """
     configure_logging(settings, "preprocess")
+    if settings.ready_file:
+        settings.ready_file.unlink(missing_ok=True)  # a killed process leaves its file behind
     rules = load_rules(settings)
+    _admit(settings, rules)
     metrics.serve_metrics(settings.metrics_port)
     with tempfile.TemporaryDirectory(prefix="llmos-faust-") as data_dir:
         app = PreprocessApp(settings, rules, data_dir)
@@ -59,6 +72,8 @@ def _run_until_stopped(app: "PreprocessApp") -> int:
     try:
         worker.execute_from_commandline()
     except SystemExit as stop:
+        if worker.crash_reason is not None:
+            app.die(worker.crash_reason)
         return stop.code if isinstance(stop.code, int) else os.EX_SOFTWARE
 
 
@@ -67,15 +82,20 @@ class PreprocessApp(faust.App):
 
     def __init__(self, settings: Settings, rules: Rules, data_dir: str) -> None:
         super().__init__(settings.preprocess_group, **faust_options(settings, data_dir))
+        self.fetch_wait_ms = fetch_wait_ms(settings)
         self._settings = settings
         self._topics_needed = _topics_needed(settings, rules)
         self._stage = Stage(settings, rules, lambda: time.time_ns() // 1_000_000)
         self._executor = ThreadPoolExecutor(1, "stage")
         self._deliverer = Deliverer(settings)
         self._batching: asyncio.Task[None] | None = None
+        self._watchdog: Watchdog | None = None
         jobs = self.topic(settings.jobs_topic, key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw")
         self.agent(jobs, name="preprocess", concurrency=1)(self._take_up)
         self.on_partitions_assigned.connect(self._assigned)
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
 
     async def on_first_start(self) -> None:
         """Connect the producer and start the batcher before the first record comes."""
@@ -84,6 +104,10 @@ class PreprocessApp(faust.App):
         except (TransientError, ConfigurationError) as error:
             self.die(error)
         self._gate = AckGate(lambda: self.consumer_generation_id)
+        self._progress = FaustProgress(self, self._gate, Backlog(self._settings, self._settings.preprocess_group))
+        self.sensors.add(self._progress)
+        self._watchdog = Watchdog(self._progress, self._stuck, stuck_after_s=self._settings.stuck_after_s)
+        self._watchdog.start()
         self._batcher = Batcher(
             self._stage.run,
             self._deliverer.deliver,
@@ -104,7 +128,21 @@ class PreprocessApp(faust.App):
 
     async def _assigned(self, _app: object, /, *assigned: Any, **_: object) -> None:  # noqa: ANN401 (Faust's signal is untyped)
         _LOG.info("assigned %d partitions of %s", len(assigned[0]), self._settings.jobs_topic)
+        self._progress.assigned(assigned[0])
         self.announce(ready=True)
+
+    async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:  # noqa: ANN401, ARG002 (Faust's signature)
+        """Finish what was taken up and commit it: Faust calls this before its partitions are given up, and at the end.
+
+        In place of Faust's own, which has no end, waits also for what was thrown away, and commits only what was acknowledged
+        since the revoke: all that it had not committed before, it has forgotten by now.
+        """
+        within_s = self._settings.shutdown_grace_s if self.should_stop else self._settings.kafka_session_timeout_ms / 1000
+        with suppress(TimeoutError):  # then the partitions are not ours any more, or the grace period is over
+            async with asyncio.timeout(within_s):
+                await self._batcher.drain()
+                if ends := self._gate.ends(consumer.assignment()):
+                    await consumer._commit(ends)  # noqa: SLF001 (the public one knows only what Faust remembers)
 
     def announce(self, *, ready: bool) -> None:
         """Make or remove the ready file."""
@@ -117,12 +155,16 @@ class PreprocessApp(faust.App):
             file.unlink(missing_ok=True)
 
     async def on_stop(self) -> None:
-        """Drain: no more intake, what was taken up is delivered and committed, in `shutdown_grace_s` at most."""
+        """Drain: no more intake, what was taken up is delivered and committed, in `shutdown_grace_s` at most; crashed: exit."""
+        if self.crash_reason is not None:
+            self.die(self.crash_reason)
         _LOG.info("stopping: finishing what was taken up")
         self.announce(ready=False)
-        watchdog = threading.Timer(self._settings.shutdown_grace_s, self._give_up)
-        watchdog.daemon = True
-        watchdog.start()
+        if self._watchdog:
+            self._watchdog.stop()
+        grace = threading.Timer(self._settings.shutdown_grace_s, self._give_up)
+        grace.daemon = True
+        grace.start()
         await super().on_stop()
 
     async def on_shutdown(self) -> None:
@@ -138,14 +180,20 @@ class PreprocessApp(faust.App):
         _LOG.error("not drained in %d s: exiting, the rest uncommitted", self._settings.shutdown_grace_s)
         self._exit(os.EX_TEMPFAIL)
 
+    def _stuck(self, sentence: str) -> None:
+        _LOG.critical("%s\n%s", sentence, stacks(self._progress.loops()))
+        self.die(TransientError(sentence))
+
     def die(self, error: BaseException) -> None:
         """Exit at once, nothing more acknowledged: going on would lose or repeat without end."""
-        if isinstance(error, TransientError | KafkaError | OSError):
+        if isinstance(error, KafkaError | OSError):
+            error = failure("Kafka", error)
+        if isinstance(error, TransientError):
             _LOG.error("exiting, uncommitted work will come again: %s", error)
             self._exit(os.EX_TEMPFAIL)
-        if isinstance(error, ConfigurationError):
+        if isinstance(error, ConfigurationError | DeadLetterLimitError):
             _LOG.error("%s", error)
-            self._exit(os.EX_CONFIG)
+            self._exit(exits.CONFIGURATION if isinstance(error, ConfigurationError) else exits.DEAD_LETTERS)
         _LOG.critical("a bug: exiting, uncommitted work will come again", exc_info=error)
         self._exit(os.EX_SOFTWARE)
 
@@ -160,7 +208,7 @@ def _job_record(message: Any) -> JobRecord:  # noqa: ANN401 (Faust's messages ar
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
-        timestamp_ms=int(message.timestamp * 1000),
+        timestamp_ms=round(message.timestamp * 1000),
         key=message.key,
         headers=_headers(message.headers),
         value=message.value,
@@ -171,6 +219,12 @@ def _headers(headers: Any) -> tuple[tuple[str, bytes | None], ...]:  # noqa: ANN
     if not headers:
         return ()
     return tuple(headers.items()) if isinstance(headers, Mapping) else tuple(headers)
+
+
+def _admit(settings: Settings, rules: Rules) -> None:
+    """Faust waits for ever, and says nothing, where its group is refused: so we ask before it does."""
+    jobs, *outputs = _topics_needed(settings, rules)
+    admit(settings, reads=[jobs], writes=outputs, group=settings.preprocess_group)
 
 
 def _topics_needed(settings: Settings, rules: Rules) -> list[str]:

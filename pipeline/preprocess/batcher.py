@@ -1,11 +1,13 @@
 """Moves records through the stage: gathers, runs it in a thread, delivers what it gives, and only then lets offsets move.
 
-Bounded: at most `in_flight_records` and `in_flight_bytes` are taken up and not delivered; `put` waits when either is reached.
+Bounded: `put` waits once `in_flight_records` or `in_flight_bytes` are taken up, counted from the oldest that is not delivered:
+what is delivered behind it cannot be acknowledged before it, lies in memory so long, and comes again if the process dies.
 Records wait for company only while others are being prepared or delivered, so a lone job on an idle system goes at once.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -58,8 +60,9 @@ class Batcher:
         self._on_fatal = on_fatal
         self._waiting: list[tuple[Slot, JobRecord, int]] = []
         self._waiting_bytes = 0
-        self._records = self._bytes = self._on_the_way = 0
-        self._arrived, self._full, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._in_flight: deque[tuple[Slot, int]] = deque()
+        self._in_flight_bytes = self._on_the_way = 0
+        self._arrived, self._enough, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._deliveries: set[asyncio.Task[None]] = set()
 
     async def put(self, slot: Slot, record: JobRecord) -> None:
@@ -67,13 +70,19 @@ class Batcher:
         size = len(record.value or b"") + len(record.key or b"")
         self._waiting.append((slot, record, size))
         self._waiting_bytes += size
-        self._records += 1
-        self._bytes += size
-        metrics.JOBS_IN_FLIGHT.labels("preprocess").set(self._records)
+        self._in_flight.append((slot, size))
+        self._in_flight_bytes += size
+        metrics.JOBS_IN_FLIGHT.labels("preprocess").set(len(self._in_flight))
         self._arrived.set()
         if self._is_batch():
-            self._full.set()
-        while self._records >= self._limits.in_flight_records or self._bytes >= self._limits.in_flight_bytes:
+            self._enough.set()
+        while len(self._in_flight) >= self._limits.in_flight_records or self._in_flight_bytes >= self._limits.in_flight_bytes:
+            self._room.clear()
+            await self._room.wait()
+
+    async def drain(self) -> None:
+        """Return when everything that was taken up is delivered and through the gate."""
+        while self._in_flight:
             self._room.clear()
             await self._room.wait()
 
@@ -84,16 +93,18 @@ class Batcher:
                 await self._arrived.wait()
                 await self._linger()
                 await self._prepare(self._take())
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a panic of the Rust tokenizer is no Exception
             self._on_fatal(error)
             raise
 
     async def _linger(self) -> None:
         if self._on_the_way == 0 or self._is_batch() or self._limits.linger_s == 0:
             return
-        self._full.clear()
+        self._enough.clear()
         try:
-            await asyncio.wait_for(self._full.wait(), self._limits.linger_s)
+            await asyncio.wait_for(self._enough.wait(), self._limits.linger_s)
         except TimeoutError:
             return
 
@@ -117,17 +128,21 @@ class Batcher:
         output = await loop.run_in_executor(self._executor, self._run, [record for _, record, _ in taken])
         task = loop.create_task(self._finish(taken, output))
         self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
+        task.add_done_callback(self._finished)
 
     async def _finish(self, taken: list[tuple[Slot, JobRecord, int]], output: list[Outgoing]) -> None:
-        try:
-            await self._deliver(output)
-        except Exception as error:  # noqa: BLE001 (an undelivered batch must stop the process, whatever the reason)
-            self._on_fatal(error)
-            return
+        await self._deliver(output)
         self._gate.done(slot for slot, _, _ in taken)
         self._on_the_way -= 1
-        self._records -= len(taken)
-        self._bytes -= sum(size for _, _, size in taken)
-        metrics.JOBS_IN_FLIGHT.labels("preprocess").set(self._records)
+        if self._on_the_way == 0:
+            self._enough.set()
+        while self._in_flight and self._in_flight[0][0].done:
+            self._in_flight_bytes -= self._in_flight.popleft()[1]
+        metrics.JOBS_IN_FLIGHT.labels("preprocess").set(len(self._in_flight))
         self._room.set()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        # An undelivered or unacknowledged batch must stop the process, whatever the reason.
+        self._deliveries.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._on_fatal(error)

@@ -6,22 +6,25 @@ Faust's producer can neither be idempotent nor tell its caller that a record fai
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 import aiokafka
 from aiokafka.errors import KafkaError
 
 from pipeline import metrics
+from pipeline.backoff import Backoff
 from pipeline.kafka import PRODUCER_BATCH_BYTES, PRODUCER_LINGER_MS, connection, idempotence
 from pipeline.outgoing import Outgoing
+from pipeline.refusal import failure
 from pipeline.settings import Settings
-from schemas.errors import ConfigurationError, TransientError
+from schemas.errors import ConfigurationError
 
 _LOG = logging.getLogger(__name__)
 _TOPICS_KNOWN_S: Final = 30
 """How long the list of topics is believed before a reply makes us ask again."""
-_TOPICS_POLL_S: Final = 0.5
+REPLY_S: Final = 5
+"""How long a reply may take; then nobody waits for it."""
 
 
 class Deliverer:
@@ -34,7 +37,15 @@ class Deliverer:
         self._topics_at = 0.0
 
     async def start(self, topics: Collection[str]) -> None:
-        """Connect and wait until `topics` exist; raises TransientError without a broker, ConfigurationError without topics."""
+        """Connect and wait until `topics` exist, both for a time.
+
+        Raises TransientError without a broker, ConfigurationError without topics or rights.
+        """
+        within_s = self._settings.kafka_request_timeout_ms / 1000
+        await self._retried(lambda: self._connect(within_s), within_s)
+        await self._wait_for(topics)
+
+    async def _connect(self, within_s: float) -> None:
         self._producer = aiokafka.AIOKafkaProducer(
             **connection(self._settings),
             acks="all",
@@ -45,33 +56,52 @@ class Deliverer:
             max_request_size=2 * self._settings.record_bytes_max,
         )
         try:
-            await self._producer.start()
-            await self._wait_for(topics)
-        except (KafkaError, OSError) as error:
-            raise TransientError(f"Kafka at {self._settings.kafka_bootstrap}: {error}") from error
+            async with asyncio.timeout(within_s):
+                await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
+
+    async def _retried(self, doing: Callable[[], Awaitable[None]], within_s: float) -> None:
+        backoff = Backoff(within_s)
+        while True:
+            try:
+                await doing()
+            except (KafkaError, OSError, TimeoutError) as error:
+                await asyncio.sleep(backoff.after(failure("no connection to Kafka", error)))
+            else:
+                return
 
     async def stop(self) -> None:
         """Disconnect; what was not confirmed by now is not done."""
         await self._producer.stop()
 
     async def deliver(self, records: Sequence[Outgoing]) -> None:
-        """Return when every record is confirmed; raises TransientError if one is not in time."""
+        """Return when every record is confirmed; raises TransientError if one is not in time, ConfigurationError if refused."""
         wanted = [record for record in records if not record.optional or await self._exists(record.topic)]
         metrics.REPLIES_SKIPPED.inc(len(records) - len(wanted))
         try:
             async with asyncio.timeout(self._deadline_s):
-                sent = [await self._send(record) for record in wanted]
-                await asyncio.gather(*sent)
+                await self._confirm([record for record in wanted if not record.optional])
         except (KafkaError, OSError, TimeoutError) as error:
-            raise TransientError(f"records were not confirmed in {self._deadline_s:.0f} s: {error!r}") from error
+            raise failure(f"records were not confirmed in {self._deadline_s:.0f} s", error) from error
+        await asyncio.gather(*(self._reply(record) for record in wanted if record.optional))
 
-    async def _send(self, record: Outgoing) -> asyncio.Future[object]:
-        future: asyncio.Future[object] = await self._producer.send(record.topic, record.value, key=record.key)
-        return future
+    async def _confirm(self, records: Sequence[Outgoing]) -> None:
+        await asyncio.gather(*[await self._producer.send(record.topic, record.value, key=record.key) for record in records])
+
+    async def _reply(self, record: Outgoing) -> None:
+        # Whoever asked for a reply named its topic; that it takes none must not stop everybody's work.
+        try:
+            async with asyncio.timeout(REPLY_S):
+                await self._confirm([record])
+        except (KafkaError, OSError, TimeoutError) as error:
+            metrics.REPLIES_SKIPPED.inc()
+            _LOG.warning("no reply on %s: %r", record.topic, error)
 
     async def _exists(self, topic: str) -> bool:
         if topic not in self._topics and time.monotonic() - self._topics_at > _TOPICS_KNOWN_S:
-            await self._ask_for_topics()
+            await self._retried(self._ask_for_topics, self._deadline_s)
         return topic in self._topics
 
     async def _ask_for_topics(self) -> None:
@@ -80,13 +110,13 @@ class Deliverer:
         self._topics, self._topics_at = metadata.topics(), time.monotonic()
 
     async def _wait_for(self, topics: Collection[str]) -> None:
-        deadline = time.monotonic() + self._deadline_s
+        backoff = Backoff(self._deadline_s)
         while True:
-            await self._ask_for_topics()
+            await self._retried(self._ask_for_topics, self._deadline_s)
             missing = sorted(set(topics) - set(self._topics))
             if not missing:
                 return
-            if time.monotonic() > deadline:
+            if (wait_s := backoff.next_s()) is None:
                 raise ConfigurationError(f"topics do not exist: {', '.join(missing)}; create them with `llmos topics create`")
             _LOG.warning("waiting for topics: %s", ", ".join(missing))
-            await asyncio.sleep(_TOPICS_POLL_S)
+            await asyncio.sleep(wait_s)

@@ -4,13 +4,13 @@ from typing import Any
 
 import faust
 
-from pipeline.kafka import bootstrap_servers, ssl_context
+from pipeline.kafka import bootstrap_servers, instance_name, sasl_login, session_timeout_ms, ssl_context
 from pipeline.settings import Settings
 
 
 def faust_options(settings: Settings, data_dir: str) -> dict[str, Any]:
     """Options of `faust.App`; each that differs from Faust's default does so to keep messages or to bound repeats."""
-    session_s = settings.kafka_session_timeout_ms / 1000
+    session_s = session_timeout_ms(settings) / 1000
     group = settings.preprocess_group
     return {
         "broker": [f"kafka://{server}" for server in bootstrap_servers(settings)],
@@ -23,7 +23,7 @@ def faust_options(settings: Settings, data_dir: str) -> dict[str, Any]:
         "topic_disable_leader": True,
         "table_standby_replicas": 0,
         "consumer_auto_offset_reset": "earliest",
-        "consumer_group_instance_id": f"{group}-{settings.instance_id}" if settings.instance_id else None,
+        "consumer_group_instance_id": instance_name(settings, group),
         "consumer_max_fetch_size": settings.record_bytes_max,
         "stream_wait_empty": True,
         "broker_commit_interval": 0.5,
@@ -39,12 +39,8 @@ def faust_options(settings: Settings, data_dir: str) -> dict[str, Any]:
 
 def _credentials(settings: Settings) -> faust.SSLCredentials | faust.SASLCredentials | None:
     context = ssl_context(settings)
-    if settings.kafka_security_protocol.startswith("SASL"):
-        password = settings.kafka_sasl_password
+    if login := sasl_login(settings):
         return faust.SASLCredentials(
-            username=settings.kafka_sasl_username,
-            password=password.get_secret_value() if password else None,
-            ssl_context=context,
-            mechanism=settings.kafka_sasl_mechanism,
+            username=login[0], password=login[1], ssl_context=context, mechanism=settings.kafka_sasl_mechanism
         )
     return faust.SSLCredentials(context) if context else None

@@ -117,6 +117,7 @@ def _cut(entry: _Routed, ids: Ids, rules: Rules, received_ms: int) -> Prepared |
         source=entry.accepted.source,
         accepted_ms=entry.accepted.accepted_ms,
         received_ms=received_ms,
+        tried=entry.accepted.tried,
     )
     windows = cut_windows(ids, manifest.windows, manifest.tokenizer.begin_id, manifest.tokenizer.end_id)
     return Prepared(entry.model, item, windows)

@@ -1,4 +1,4 @@
-"""The whole of preprocess on one screen: records in, records out. Pure but for the clock that it is given.
+"""The whole of preprocess on one screen: records in, records out. Pure but for the clock it is given, and its guard's memory.
 
 decode → prepare (validate · normalise · route · tokenise · cut) → pack → work records
    └────────────┴── whatever cannot go on ──────────────────────→ dead letters
@@ -10,20 +10,24 @@ from importlib.metadata import version
 from typing import Final
 
 from pipeline import metrics
+from pipeline.dead_letter_guard import DeadLetterGuard
 from pipeline.outgoing import Outgoing
 from pipeline.preprocess.decode import Accepted, JobRecord, Rejected, decode
 from pipeline.preprocess.packing import pack_rows
 from pipeline.preprocess.prepare import Prepared, Rules, prepare
+from pipeline.replay_headers import tried_before
 from pipeline.settings import Settings
 from schemas.base import timestamp_from_ms
 from schemas.codes import Code
-from schemas.dead_letters import DeadLetter, Header, Original, RawBytes
-from schemas.errors import MessageError
+from schemas.dead_letters import DeadLetter, Original, RawBytes, kept_headers
+from schemas.errors import FatalError, MessageError, TransientError
 
 _LOG = logging.getLogger(__name__)
 _VERSIONS: Final = {"llmos": version("llmos")}
 _BASE64_GROWTH: Final = 0.7
 """Share of a record that original bytes may take, so that they fit in base64 with all the rest."""
+_KEY_BYTES_MAX: Final = 64 << 10
+"""Bytes kept of a key: that of a bulk record stands in each of its up to 500 dead letters."""
 
 
 class Stage:
@@ -33,9 +37,13 @@ class Stage:
         self._settings = settings
         self._rules = rules
         self._clock_ms = clock_ms
+        self._guard = DeadLetterGuard(settings)
 
     def run(self, records: Sequence[JobRecord]) -> list[Outgoing]:
-        """What `records` lead to; a job that cannot go on becomes a dead letter, whatever is wrong with it."""
+        """What `records` lead to; a job that cannot go on becomes a dead letter, whatever is wrong with it.
+
+        Raises DeadLetterLimitError where too many do, TransientError where the machine is short of something.
+        """
         received_ms = self._clock_ms()
         decoded = [(record, outcome) for record in records for outcome in decode(record, self._settings.record_bytes_max)]
         accepted = [(record, outcome) for record, outcome in decoded if isinstance(outcome, Accepted)]
@@ -46,18 +54,24 @@ class Stage:
             for (record, outcome), error in zip(accepted, prepared, strict=True)
             if isinstance(error, MessageError)
         ]
-        work = self._pack([row for row in prepared if isinstance(row, Prepared)])
+        rows = [row for row in prepared if isinstance(row, Prepared)]
+        self._guard.count(len(rows), [rejected.error.code for rejected in refused])
+        work = self._pack(rows)
         return [*work, *(record for rejected in refused for record in self._bury(rejected))]
 
     def _prepare(self, jobs: Sequence[Accepted], received_ms: int) -> list[Prepared | MessageError]:
         """`prepare` for all; where it breaks, for halves, until the job that breaks it is alone and refused."""
         try:
             return prepare(jobs, self._rules, received_ms)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it must not reach the neighbours)
+        except (KeyboardInterrupt, TransientError, FatalError):
+            raise
+        except BaseException as error:  # whatever it is, even a panic in Rust, it must not reach the neighbours
             if len(jobs) > 1:
                 half = len(jobs) // 2
                 return self._prepare(jobs[:half], received_ms) + self._prepare(jobs[half:], received_ms)
-            _LOG.exception("preparing failed", extra={"job_id": jobs[0].job.job_id})
+            if isinstance(error, MemoryError | OSError):
+                raise TransientError(f"the machine is short of something: {error!r}") from error
+            _LOG.exception("preparing job %s failed", jobs[0].job.job_id)
             return [MessageError(Code.PREPROCESS_FAILED, f"{type(error).__name__} while preparing the text")]
 
     def _pack(self, rows: list[Prepared]) -> Iterator[Outgoing]:
@@ -78,6 +92,7 @@ class Stage:
     def _dead_letter(self, rejected: Rejected) -> DeadLetter:
         bytes_max = int(self._settings.record_bytes_max * _BASE64_GROWTH)
         record = rejected.record
+        headers = kept_headers(record.headers)
         return DeadLetter(
             job_id=rejected.job_id,
             code=rejected.error.code,
@@ -85,11 +100,12 @@ class Stage:
             reason=rejected.error.reason,
             source=rejected.source,
             original=Original(
-                key=None if record.key is None else RawBytes.of(record.key, bytes_max),
-                headers=tuple(Header(name=name, value=None if raw is None else RawBytes.of(raw)) for name, raw in record.headers),
+                key=None if record.key is None else RawBytes.of(record.key, _KEY_BYTES_MAX),
+                headers=headers,
+                headers_dropped=len(record.headers) - len(headers),
                 value=None if rejected.original is None else RawBytes.of(rejected.original, bytes_max),
             ),
-            attempts=1,
+            attempts=1 + tried_before(record.headers),
             versions=_VERSIONS,
             reply_to=rejected.reply_to,
             failed_at=timestamp_from_ms(self._clock_ms()),

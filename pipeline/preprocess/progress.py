@@ -1,0 +1,62 @@
+"""What the preprocess app has to do and what it has finished, as the watchdog asks for it.
+
+Finished is what is acknowledged once a round of commits has come to its end: a commit that hangs finishes nothing, though
+the stage may go on. Waiting is what lies beyond the consumer's position, and what was fetched and is not finished. The position
+is the consumer's own, and not the committed offset: markers of transactions are never acknowledged, and are no work.
+"""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+import faust
+
+from pipeline.backlog import Backlog
+from pipeline.preprocess.gate import AckGate
+
+
+class FaustProgress(faust.Sensor):
+    """A sensor of the app, so that it hears of commits. The watchdog's thread reads single values of other threads, no more."""
+
+    def __init__(self, app: faust.App, gate: AckGate, backlog: Backlog) -> None:
+        super().__init__()
+        self._app = app
+        self._gate = gate
+        self._backlog = backlog
+        self._partitions: Collection[tuple[str, int]] = ()
+        self._finished = 0
+
+    def assigned(self, partitions: Collection[Any]) -> None:
+        """These are ours until the next assignment: a rejoin that never ends must not look like having nothing to do."""
+        self._partitions = frozenset((place.topic, place.partition) for place in partitions)
+
+    def on_commit_completed(self, consumer: object, state: object) -> None:  # noqa: ARG002 (Faust's signature)
+        """A round of commits has ended, whether or not there was anything to commit."""
+        self._finished = self._gate.acknowledged
+
+    def counts(self) -> tuple[int, int]:
+        """Partitions that are ours, and records acknowledged before the last round of commits."""
+        return len(self._partitions), self._finished
+
+    def lag(self) -> int:
+        """Records that are not fetched, acknowledged and given to a commit; raises where the broker does not answer."""
+        waiting = self._backlog.waiting(self._partitions)
+        unread = sum(found.records(position_of(self._app.consumer, place)) for place, found in waiting.items())
+        present = self._app.consumer_generation_id
+        unacknowledged = sum(message.generation_id == present for message in self._app.consumer.unacked)
+        return unread + unacknowledged + self._gate.acknowledged - self._finished
+
+    def loops(self) -> list[asyncio.AbstractEventLoop]:
+        """The event loops whose tasks tell what hangs: the app's, and that of aiokafka's thread."""
+        thread = getattr(self._app.consumer, "_thread", None)
+        return [loop for loop in (self._app.loop, getattr(thread, "thread_loop", None)) if loop is not None]
+
+
+def position_of(consumer: Any, place: tuple[str, int]) -> int | None:  # noqa: ANN401 (private parts of Faust and aiokafka)
+    """The next offset that the consumer will fetch; None where it has no such position, or no such partition."""
+    try:
+        assignment = consumer._thread._consumer._subscription.subscription.assignment  # noqa: SLF001 (versions are pinned)
+        state = assignment.state_value(place)
+    except AttributeError:  # not started, not subscribed, or not assigned yet
+        return None
+    return state.position if state is not None and state.has_valid_position else None

@@ -1,0 +1,27 @@
+"""Faust's Kafka transport with one of its constants made a setting: how long a broker may hold a fetch that finds nothing.
+
+Apache Kafka answers at once when records come. The embedded broker looks for them only twice in that time, so that Faust's
+1.5 s would be most of a job's latency.
+"""
+
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401 (Faust is untyped)
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = self.app.fetch_wait_ms  # type: ignore[attr-defined]  # noqa: SLF001 (read when it starts)
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class Transport(driver.Transport):
+    """For an app that has a `fetch_wait_ms`."""
+
+    Consumer = _Consumer
