@@ -141,10 +141,12 @@ def _give_up(settings: Settings) -> None:
 
 
 def _stuck(settings: Settings, sentence: str) -> None:
-    _LOG.critical("%s\n%s", sentence, stacks())
-    announce(settings, ready=False)
-    logging.shutdown()
-    os._exit(os.EX_TEMPFAIL)
+    try:
+        _LOG.critical("%s\n%s", sentence, stacks())
+        announce(settings, ready=False)
+        logging.shutdown()
+    finally:
+        os._exit(os.EX_TEMPFAIL)
 
 
 def announce(settings: Settings, *, ready: bool) -> None:

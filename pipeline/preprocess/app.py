@@ -181,8 +181,10 @@ class PreprocessApp(faust.App):
         self._exit(os.EX_TEMPFAIL)
 
     def _stuck(self, sentence: str) -> None:
-        _LOG.critical("%s\n%s", sentence, stacks(self._progress.loops()))
-        self.die(TransientError(sentence))
+        try:
+            _LOG.critical("%s\n%s", sentence, stacks(self._progress.loops()))
+        finally:
+            self.die(TransientError(sentence))
 
     def die(self, error: BaseException) -> None:
         """Exit at once, nothing more acknowledged: going on would lose or repeat without end."""

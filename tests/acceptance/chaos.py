@@ -42,8 +42,8 @@ DRAIN_S: Final = 180
 FAULTS_END_S: Final = 120
 """How much later than planned the last fault may be over."""
 _TICK_S: Final = 0.05
-_BROKERLESS: Final = ("broker",)
-"""Faults that the embedded broker cannot have: it keeps no log."""
+NOT_EMBEDDED: Final = ("broker", "poison")
+"""Faults that the embedded broker cannot have: it keeps no log, and no metadata of offsets, in which deaths are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Options:
 
 def possible_faults(broker: str) -> list[str]:
     """The kinds of faults that such a broker can have."""
-    return [name for name in KINDS if broker != "embedded" or name not in _BROKERLESS]
+    return [name for name in KINDS if broker != "embedded" or name not in NOT_EMBEDDED]
 
 
 def run_chaos(options: Options, folder: Path, console: Console) -> Run:

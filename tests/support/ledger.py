@@ -45,6 +45,15 @@ class Ledger:
 
         wait_until(lambda: not missing(), lambda: f"{len(missing())} outcomes, such as {sorted(missing())[:3]}", timeout_s)
 
+    def wait_for_jobs(self, count: int, timeout_s: float = 60) -> None:
+        """Until so many jobs have a result or a dead letter, repeats not counted."""
+
+        def enough() -> bool:
+            self.poll()
+            return len(self.ids) >= count
+
+        wait_until(enough, lambda: f"{count} jobs with an outcome, there are {len(self.ids)}", timeout_s)
+
     def wait_for_dead(self, count: int, timeout_s: float = 60) -> None:
         """Until so many dead letters have come."""
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from kafka.errors import KafkaTimeoutError
+from typer.testing import CliRunner, Result
 
-from pipeline import dead_letter_box
+from pipeline import dead_letter_box, exits
+from pipeline.cli.main import app
 from pipeline.dead_letter_box import Filed, read_dead_letters, replay, replayed_places
 from pipeline.dead_letter_choice import Choice, Replayable, tenant_of
 from pipeline.preprocess.decode import Accepted, JobRecord, decode
@@ -192,6 +194,32 @@ def test_a_work_record_goes_back_to_its_work_topic(box: Box) -> None:
     assert box.published == []
     (record,) = box.kafka.records("llmos.work.toy")
     assert [name for name, _ in record.headers] == [REPLAY_OF, ATTEMPTS]
+
+
+def llmos(*options: str) -> Result:
+    """`llmos dead-letters replay` with these options."""
+    return CliRunner().invoke(app, ["dead-letters", "replay", *options], env={"LLMOS_KAFKA_BOOTSTRAP": "broker:9092"})
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--tenant", "shop"), exits.OK, "1 replayed, 0 skipped"),
+        (("--code", "no_route"), exits.INCOMPLETE, "0 replayed, 0 skipped"),
+        (("--since", "2026-11-24T08:00:00Z", "--until", "2026-11-24T08:00:01Z"), exits.INCOMPLETE, "1 cannot be replayed"),
+        (("--until", "1h", "--dry-run"), exits.INCOMPLETE, "would replay 0:0 unknown_tenant a"),
+        (("--until", "soon"), exits.CONFIGURATION, "--until 'soon' is neither"),
+        (("--all",), exits.INCOMPLETE, "dead letter 0:1 holds no original"),
+        (("0:1",), exits.CONFIGURATION, "holds no original"),
+        (("nobody",), exits.CONFIGURATION, "no dead letter is called nobody"),
+        ((), exits.CONFIGURATION, "say which"),
+    ],
+)
+def test_the_command_says_what_it_did_and_what_it_could_not(box: Box, options: tuple[str, ...], code: int, said: str) -> None:
+    box.bury(letter(b'{"text":"hello","tenant":"shop"}'), letter(None))
+    done = llmos(*options)
+    assert (done.exit_code, said in done.output) == (code, True), done.output
+    assert len(box.published) == ("1 replayed" in done.output)
 
 
 FILED = Filed(Source(topic=DEAD, partition=3, offset=17), letter(b'{"text":"hello","tenant":"shop"}'))
