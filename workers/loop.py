@@ -103,8 +103,10 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def run(self, topic: str) -> None:
         """Work on `topic` until stopped."""
-        self.consumer.subscribe([topic], listener=self)
         try:
+            # First: kafka-python may assign a topic that it does not know yet to nobody, and never look again.
+            self.consumer.partitions_for_topic(topic)
+            self.consumer.subscribe([topic], listener=self)
             while not self.stopping:
                 self._step()
             self._finish()

@@ -1,6 +1,7 @@
 """Jobs through preprocess and a worker, both real processes: each ends once, where it belongs, as it should."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -82,6 +83,11 @@ def _publish_bad(place: Installation, published: Published) -> None:
         for name, value, code in malformed.RECORDS:
             sent = producer.send(place.settings.jobs_topic, value, key=name.encode()).get(10)
             published.bad_records[sent.partition, sent.offset] = code
+
+
+def test_a_stage_that_is_alone_gets_every_partition_at_once(place: Installation, stages: tuple[Stage, Stage]) -> None:
+    for stage in stages:
+        assert re.findall(r"assigned (\d+) partitions", stage.log) == [str(place.settings.topic_partitions)]
 
 
 def test_every_good_job_ends_in_one_result_with_its_verdict(outcome: tuple[Published, Ledger]) -> None:
