@@ -1,10 +1,11 @@
 # Every target makes what it needs. Short list: `make`.
 PYTHON ?= python3
 BIN := .venv/bin
+SEED ?= 1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format package clean
+.PHONY: help demo up test chaos lint format package clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +18,9 @@ up: .venv/serving ## Run the whole system on this machine until Ctrl-C
 
 test: .venv/development ## Run every test
 	$(BIN)/python -m pytest
+
+chaos: .venv/development ## Ten minutes of faults, then the books must balance (SEED=1 CHAOS_ARGS="--broker cluster")
+	$(BIN)/python -m tests.acceptance.chaos --seed $(SEED) $(CHAOS_ARGS)
 
 lint: .venv/development ## Style, types and the consistency of what is installed
 	$(BIN)/ruff check

@@ -67,26 +67,26 @@ class Supervisor:
     """Children in the order in which they are drained; `say` tells a person what happens."""
 
     def __init__(self, children: Sequence[Child], say: Callable[[str], None], grace_s: float) -> None:
-        self._children = children
+        self.children = tuple(children)
         self._say = say
         self._grace_s = grace_s
 
     def start(self, ready_s: float = 120) -> None:
         """Start all and wait until all are ready; raises FatalError with the end of the log of one that gives up."""
-        for child in self._children:
+        for child in self.children:
             child.start()
         deadline = time.monotonic() + ready_s
-        while not all(child.ready_file.exists() for child in self._children):
+        while not all(child.ready_file.exists() for child in self.children):
             self.watch()
             if time.monotonic() > deadline:
-                late = ", ".join(child.name for child in self._children if not child.ready_file.exists())
+                late = ", ".join(child.name for child in self.children if not child.ready_file.exists())
                 raise TransientError(f"not ready in {ready_s:.0f} s: {late}")
             time.sleep(_POLL_S)
 
     def watch(self) -> None:
         """Notice deaths and start again what is due; call it often. Raises FatalError where restarting is no help."""
         now = time.monotonic()
-        for child in self._children:
+        for child in self.children:
             child.was_ready = child.was_ready or child.ready_file.exists()
             if child.restart_at is not None:
                 if now >= child.restart_at:
@@ -110,7 +110,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Drain one after the other, in order; what does not stop within its grace is killed, uncommitted work comes again."""
-        for child in self._children:
+        for child in self.children:
             if child.process is None or child.process.poll() is not None:
                 continue
             child.process.terminate()
