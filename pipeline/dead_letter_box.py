@@ -104,7 +104,7 @@ def _producer(settings: Settings) -> Iterator[KafkaProducer]:
     except KafkaError as error:
         raise failure("not replayed", error) from error
     finally:
-        producer.close(timeout=5)
+        options.close(producer, timeout=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@ import logging
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+
+from kafka.errors import KafkaError
 
 from pipeline.refusal import RefusalClient
 from pipeline.settings import Settings
@@ -124,6 +127,12 @@ def _keep_logins_out_of_logs() -> None:
     """At debug level both clients write down their options, or the very bytes that they log in with: never below info then."""
     for logger in (logging.getLogger("kafka"), logging.getLogger("aiokafka")):
         logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
+
+
+def close(client: Any, **options: Any) -> None:  # noqa: ANN401 (any client of kafka-python)
+    """Close `client` whatever that meets: what was not confirmed by now is not done, and an error here would hide its cause."""
+    with suppress(KafkaError):
+        client.close(**options)
 
 
 def connection(settings: Settings) -> dict[str, Any]:

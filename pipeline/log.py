@@ -3,11 +3,14 @@
 import json
 import logging
 import sys
+import time
 from typing import Final
 
 from pipeline.settings import Settings
 
 _QUIET: Final = ("kafka", "aiokafka", "faust", "mode", "asyncio", "httpx", "pipeline.preprocess.transport")
+_REPEAT_S: Final = 5
+"""A library says the same again after so long at the earliest: without a broker some say it a thousand times a second."""
 _LINE: Final = "%(asctime)s %(levelname)-7s %(process_name)s[%(process)d] %(message)s"
 
 
@@ -34,6 +37,7 @@ def configure_logging(settings: Settings, process: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if settings.log_format == "json" else logging.Formatter(_LINE, "%H:%M:%S"))
     handler.addFilter(_Named(process))
+    handler.addFilter(_Calm())
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
@@ -46,4 +50,19 @@ class _Named(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.process_name = self._process
+        return True
+
+
+class _Calm(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_QUIET):
+            return True
+        what, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._said.get(what, -_REPEAT_S) < _REPEAT_S:
+            return False
+        self._said[what] = now
         return True

@@ -70,7 +70,7 @@ class JobPublisher:
             if kind is None:
                 self.flush()
         finally:
-            self._open().close(timeout=1)
+            options.close(self._open(), timeout=1)
 
     def publish(self, job: TextJob) -> None:
         """Send one job as a record of its own; waits while too many are in flight."""

@@ -40,12 +40,12 @@ class Reader:
             with _named("Kafka"):
                 self._consumer.assign([place for topic in self._topics for place in self._partitions(topic)])
         except BaseException:
-            self._consumer.close(autocommit=False)
+            options.close(self._consumer, autocommit=False)
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._consumer.close(autocommit=False)
+        options.close(self._consumer, autocommit=False)
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         found = self._consumer.partitions_for_topic(topic)

@@ -99,7 +99,7 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     except KafkaError as error:
         raise failure("Kafka", error) from error
     finally:
-        client.close()
+        options.close(client)
 
 
 def create_topics(settings: Settings) -> tuple[list[str], list[str]]:

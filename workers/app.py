@@ -79,7 +79,7 @@ def run_worker(settings: Settings) -> None:
         watchdog.stop()
         announce(settings, ready=False)
         executor.shutdown(wait=False, cancel_futures=True)
-        consumer.close(autocommit=False)
+        options.close(consumer, autocommit=False)
         deliverer.close()
 
 

@@ -84,5 +84,5 @@ class Deliverer:
 
     def close(self) -> None:
         """Disconnect; what was not confirmed by now is not done."""
-        self._producer.close(timeout=1)
-        self._admin.close()
+        options.close(self._producer, timeout=1)
+        options.close(self._admin)

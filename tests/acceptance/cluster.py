@@ -79,8 +79,8 @@ def _apache(folder: Path, nodes: int, stack: ExitStack) -> Brokers:
     kafkas = [ApacheKafka(home, folder / f"kafka-{node['id']}") for node in described]
     for node, port, proxy in zip(described, clients, proxies, strict=True):
         _write_record(folder / f"kafka-{node['id']}", node, described, port, proxy.port)
-    for kafka in kafkas:
-        stack.callback(kafka.stop, "--kill")
+    for kafka, node in zip(kafkas, described, strict=True):
+        stack.callback(kafka.stop, "--node", str(node["id"]), "--kill")
     with ThreadPoolExecutor(nodes) as pool:  # a node is ready only when the others are there
         list(pool.map(lambda pair: pair[0].start("--node", str(pair[1]["id"])), zip(kafkas, described, strict=True)))
     return Brokers(

@@ -143,3 +143,24 @@ def test_the_traceback_of_a_bad_message_does_not_hold_its_text(
     # The traceback quotes this file's own lines; what it quotes of values comes after the exception's name.
     assert "rror: " in said
     assert not any("secret" in line for line in said.replace("\\n", "\n").splitlines() if "lambda" not in line)
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_a_while(
+    lines: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("pipeline.log.time.monotonic", lambda: now[0])
+    configure_logging(Settings(), "worker")
+    for _ in range(1000):
+        logging.getLogger("kafka.net").error("%s: connection lost", "node 1")
+    assert len(lines()) == 1
+    now[0] += 5
+    logging.getLogger("kafka.net").error("%s: connection lost", "node 2")
+    assert "node 2" in lines()[0]
+
+
+def test_we_may_repeat_ourselves(lines: Callable[[], list[str]]) -> None:
+    configure_logging(Settings(), "worker")
+    for _ in range(3):
+        LOG.warning("waiting for topics")
+    assert len(lines()) == 3

@@ -123,3 +123,11 @@ def test_the_producer_is_set_to_lose_nothing(monkeypatch: pytest.MonkeyPatch) ->
 def test_closing_closes_both_clients(deliverer: Deliverer) -> None:
     deliverer.close()
     assert (deliverer._producer.closed, deliverer._admin.closed) == (True, True)
+
+
+def test_a_client_that_cannot_close_hides_no_other_error(deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(**_: object) -> None:
+        raise KafkaTimeoutError("still flushing")
+
+    monkeypatch.setattr(deliverer._producer, "close", late)
+    deliverer.close()
