@@ -92,12 +92,7 @@ def assert_nothing_lost_or_invented(ledger: Ledger, ids: set[str]) -> None:
 @pytest.fixture(scope="module")
 def stages(place: Installation) -> tuple[Stage, Stage]:
     """One preprocess app and one slow worker, with stable names."""
-    started = place.stage("preprocess"), place.stage("worker", LLMOS_TEST_FAULTS=SLOW)
-    for stage in started:
-        stage.launch()
-    for stage in started:
-        stage.wait_until_ready()
-    return started
+    return place.start_both(LLMOS_TEST_FAULTS=SLOW)
 
 
 def test_kill_9_of_either_stage_loses_nothing(place: Installation, ledger: Ledger, stages: tuple[Stage, Stage]) -> None:

@@ -14,6 +14,7 @@ from schemas.jobs import TextJob
 from tests.support import malformed
 from tests.support.ledger import VARIES, Ledger, end_of, lags, open_ledger, raw_producer, unvarying
 from tests.support.processes import Installation, Stage
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.broker
 
@@ -39,14 +40,20 @@ class Published:
 
 @pytest.fixture(scope="module")
 def replies(place: Installation) -> str:
-    """A reply topic, there before the processes are."""
+    """A reply topic."""
     topic = f"{place.settings.reply_prefix}here"
     place.create_topic(topic)
     return topic
 
 
 @pytest.fixture(scope="module")
-def outcome(place: Installation, replies: str, stages: tuple[Stage, Stage]) -> Iterator[tuple[Published, Ledger]]:
+def stages(place: Installation, replies: str) -> tuple[Stage, Stage]:
+    """One preprocess app and one worker, ready; started when the reply topic is there, so they know it."""
+    return place.start_both()
+
+
+@pytest.fixture(scope="module")
+def outcome(place: Installation, stages: tuple[Stage, Stage]) -> Iterator[tuple[Published, Ledger]]:
     """Two thousand good jobs and every kind of bad one, singly and in bulk, and what came of them."""
     published = Published()
     with open_ledger(place.settings) as ledger:
@@ -83,11 +90,6 @@ def _publish_bad(place: Installation, published: Published) -> None:
         for name, value, code in malformed.RECORDS:
             sent = producer.send(place.settings.jobs_topic, value, key=name.encode()).get(10)
             published.bad_records[sent.partition, sent.offset] = code
-
-
-def test_a_stage_that_is_alone_gets_every_partition_at_once(place: Installation, stages: tuple[Stage, Stage]) -> None:
-    for stage in stages:
-        assert re.findall(r"assigned (\d+) partitions", stage.log) == [str(place.settings.topic_partitions)]
 
 
 def test_every_good_job_ends_in_one_result_with_its_verdict(outcome: tuple[Published, Ledger]) -> None:
@@ -147,6 +149,13 @@ def test_no_group_lags_behind_and_the_command_line_says_so(outcome: tuple[Publis
         assert records[place.settings.results_topic] >= len(ledger.results)
 
 
+def test_a_stage_that_is_alone_gets_every_partition_at_once(
+    place: Installation, stages: tuple[Stage, Stage], outcome: tuple[Published, Ledger]
+) -> None:
+    for stage in stages:
+        assert set(re.findall(r"assigned (\d+) partitions", stage.log)) == {str(place.settings.topic_partitions)}
+
+
 def test_a_text_scores_the_same_alone_and_in_any_company(
     outcome: tuple[Published, Ledger], place: Installation, ledger: Ledger
 ) -> None:
@@ -185,10 +194,10 @@ def test_a_reply_topic_gets_a_copy_of_the_outcome(
 ) -> None:
     with JobPublisher(place.settings) as publisher:
         publisher.publish(TextJob.model_construct(job_id=job_id, text=text, reply_to=replies))
-    ledger.wait_for([job_id])
     with Reader(place.settings, [replies]) as reader:
         reader.seek_start()
-        (reply,) = [record.value for record in reader.records(follow=False) if record.key == job_id.encode()]
+        reply = wait_until(lambda: [record.value for record in reader.poll() if record.key == job_id.encode()], "a reply")[0]
+    ledger.wait_for([job_id])
     outcome = ledger.result_of(job_id) if job_id in ledger.results else ledger.dead_of(job_id).model_dump(mode="json")
     assert json.loads(reply) == outcome
 
@@ -199,8 +208,8 @@ def test_a_reply_to_a_missing_topic_is_skipped_without_harm(place: Installation,
     with JobPublisher(place.settings) as publisher:
         publisher.publish_many(jobs)
         publisher.publish_raw(b'{"job_id": "noreply-bad", "text": "", "reply_to": "' + missing.encode() + b'"}')
-    ledger.wait_for({job.job_id for job in jobs} | {"noreply-bad"}, timeout_s=10)
-    ledger.settle(timeout_s=10)
+    ledger.wait_for({job.job_id for job in jobs} | {"noreply-bad"}, timeout_s=30)  # not after the minute that a delivery may take
+    ledger.settle()
     assert len(ledger.results) == len(jobs)
     assert [lag.behind for lag in lags(place.settings)] == [0, 0]
     assert missing not in place.topics()

@@ -27,12 +27,7 @@ DEADLY = "detonate"
 @pytest.fixture(scope="module")
 def stages(place: Installation) -> tuple[Stage, Stage]:
     """One preprocess app, and a worker that dies of some texts."""
-    started = place.stage("preprocess"), place.stage("worker", LLMOS_TEST_FAULTS=f"crash:{DEADLY}")
-    for stage in started:
-        stage.launch()
-    for stage in started:
-        stage.wait_until_ready()
-    return started
+    return place.start_both(LLMOS_TEST_FAULTS=f"crash:{DEADLY}")
 
 
 @pytest.mark.parametrize(

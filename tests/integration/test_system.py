@@ -71,7 +71,7 @@ class Up:
 def up(toy_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """Everything, ready; no other command is told where the broker is."""
     need_embedded_broker()
-    ours = {"LLMOS_TOPIC_PARTITIONS": "2", "LLMOS_KAFKA_SESSION_TIMEOUT_MS": "6000", "LLMOS_WORKER_PROVIDER": "cpu"}
+    ours = {"LLMOS_TOPIC_PARTITIONS": "2", "LLMOS_KAFKA_SESSION_TIMEOUT_MS": "3000", "LLMOS_WORKER_PROVIDER": "cpu"}
     with installation({**toy_environment, **ours}, tmp_path_factory.mktemp("up")) as place:
         started = Up(place)
         try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 
 from pipeline import kafka as options
 from pipeline.read import Reader
@@ -16,6 +16,8 @@ from pipeline.topics import Lag, describe_topics
 from schemas.dead_letters import DeadLetter
 from tests.support.waiting import wait_until
 
+FETCH_WAIT_MS = 50
+"""How long a broker may hold a fetch of an empty partition, which is what tells us its end."""
 VARIES = ("timings", "attempt")
 """Fields in which a repeated result may differ."""
 
@@ -67,8 +69,12 @@ class Ledger:
         """Until both groups have committed all there is, one after the other, and what they made is taken in."""
         for number in (0, 1):
             wait_until(partial(_caught_up, self._settings, number), lambda: f"{lags(self._settings)}", timeout_s)
-        for record in self._reader.records(follow=False):
-            self._take(record)
+        ends = _ends_of(self._settings, *_outputs(self._settings))
+        wait_until(lambda: self._has_read(ends), f"all of {ends}", timeout_s)
+
+    def _has_read(self, ends: dict[TopicPartition, int]) -> bool:
+        self.poll()
+        return all(self._reader._consumer.position(place) >= end for place, end in ends.items())
 
     @property
     def ids(self) -> set[str]:
@@ -108,7 +114,7 @@ class Ledger:
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """A ledger of all that comes from now on."""
-    with Reader(settings, [settings.results_topic, settings.flagged_topic, settings.dead_letters_topic]) as reader:
+    with _reader(settings, *_outputs(settings)) as reader:
         _go_to_end(reader)
         yield Ledger(settings, reader)
 
@@ -130,9 +136,21 @@ def _caught_up(settings: Settings, group: int) -> bool:
 
 def end_of(settings: Settings, topic: str) -> int:
     """How many records the topic has had, as fetches tell: the embedded broker's own answer is too low."""
-    with Reader(settings, [topic]) as reader:
+    return sum(_ends_of(settings, topic).values())
+
+
+def _outputs(settings: Settings) -> tuple[str, ...]:
+    return settings.results_topic, settings.flagged_topic, settings.dead_letters_topic
+
+
+def _ends_of(settings: Settings, *topics: str) -> dict[TopicPartition, int]:
+    with _reader(settings, *topics) as reader:
         _go_to_end(reader)
-        return sum(_ends(reader).values())
+        return _ends(reader)
+
+
+def _reader(settings: Settings, *topics: str) -> Reader:
+    return Reader(settings.model_copy(update={"kafka_fetch_wait_ms": FETCH_WAIT_MS}), topics)
 
 
 def _go_to_end(reader: Reader) -> None:
@@ -143,7 +161,7 @@ def _go_to_end(reader: Reader) -> None:
         reader._consumer.seek(place, end)
 
 
-def _ends(reader: Reader) -> dict[Any, int]:
+def _ends(reader: Reader) -> dict[TopicPartition, int]:
     return {place: reader._consumer.highwater(place) for place in reader._consumer.assignment()}
 
 

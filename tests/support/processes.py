@@ -116,6 +116,15 @@ class Installation:
         self._stages.append(stage)
         return stage
 
+    def start_both(self, **of_worker: str) -> tuple[Stage, Stage]:
+        """One preprocess app and one worker, ready."""
+        started = self.stage("preprocess"), self.stage("worker", **of_worker)
+        for stage in started:
+            stage.launch()
+        for stage in started:
+            stage.wait_until_ready()
+        return started
+
     def llmos(self, *arguments: str, stdin: bytes = b"", **changes: str) -> subprocess.CompletedProcess[str]:
         """Run the command line; the caller looks at the exit code."""
         done = subprocess.run(
