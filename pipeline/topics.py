@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import AuthorizationError, InvalidConfigurationError, KafkaError, TopicAlreadyExistsError, UnknownError
+from kafka.errors import (
+    AuthorizationError,
+    CoordinatorNotAvailableError,
+    InvalidConfigurationError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownError,
+)
 
 from pipeline import kafka as options
 from pipeline.backoff import Backoff
@@ -142,7 +149,9 @@ def describe_topics(settings: Settings) -> tuple[list[Described], list[Lag]]:
         found = {topic["name"]: topic for topic in client.describe_topics([name for name in names if name in there])}
         ends = {name: _ends(client, name, len(topic["partitions"])) for name, topic in found.items()}
         described = [_described(name, found, ends) for name in names]
-        return described, [_lag(client, group, topic, ends[topic]) for group, topic in groups.items() if topic in ends]
+        backoff = Backoff(settings.kafka_request_timeout_ms / 1000)
+        lags = [_lag(client, group, topic, ends[topic], backoff) for group, topic in groups.items() if topic in ends]
+        return described, lags
 
 
 def _described(
@@ -159,7 +168,12 @@ def _ends(client: KafkaAdminClient, topic: str, partitions: int) -> dict[TopicPa
     return {partition: found.offset for partition, found in client.list_partition_offsets(asked).items()}
 
 
-def _lag(client: KafkaAdminClient, group: str, topic: str, ends: dict[TopicPartition, int]) -> Lag:
-    offsets = client.list_group_offsets({group: list(ends)}).get(group, {})
-    committed = sum(max(0, found.offset) for found in offsets.values())
-    return Lag(group, topic, committed, sum(ends.values()))
+def _lag(client: KafkaAdminClient, group: str, topic: str, ends: dict[TopicPartition, int], backoff: Backoff) -> Lag:
+    while True:
+        try:
+            offsets = client.list_group_offsets({group: list(ends)}).get(group, {})
+        except CoordinatorNotAvailableError as error:  # a broker without groups so far must first make room for them
+            time.sleep(backoff.after(failure("Kafka", error)))
+        else:
+            committed = sum(max(0, found.offset) for found in offsets.values())
+            return Lag(group, topic, committed, sum(ends.values()))

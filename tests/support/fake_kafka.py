@@ -398,6 +398,7 @@ class FakeAdmin:
         }
 
     def list_group_offsets(self, asked: Mapping[str, Any]) -> dict[str, dict[TopicPartition, OffsetAndMetadata]]:
+        self.kafka.step("list_group_offsets")
         return {group: dict(self.kafka.committed[group]) for group in asked}
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from kafka import TopicPartition
-from kafka.errors import InvalidConfigurationError, KafkaTimeoutError
+from kafka.errors import CoordinatorNotAvailableError, InvalidConfigurationError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from pipeline import topics as topics_module
@@ -134,3 +134,20 @@ def test_the_description_tells_what_is_missing_and_who_is_behind(kafka: FakeKafk
         (settings.preprocess_group, 2, 5, 3),
         (settings.worker_group(NAME), 0, 1, 1),
     }
+
+
+def test_a_broker_that_never_had_a_group_is_asked_again(
+    kafka: FakeKafka, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [CoordinatorNotAvailableError(), CoordinatorNotAvailableError()]
+
+    def not_yet(name: str) -> None:
+        if name == "list_group_offsets" and refusals:
+            raise refusals.pop()
+
+    create_topics(settings)
+    monkeypatch.setattr(topics_module.time, "sleep", lambda _: None)
+    kafka.step = not_yet
+    _, lags = describe_topics(settings)
+    assert [lag.behind for lag in lags] == [0, 0]
+    assert not refusals
