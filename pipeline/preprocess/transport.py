@@ -1,9 +1,11 @@
 """Faust's Kafka transport with one of its constants made a setting: how long a broker may hold a fetch that finds nothing.
 
 Apache Kafka answers at once when records come. The embedded broker looks for them only twice in that time, so that Faust's
-1.5 s would be most of a job's latency.
+1.5 s would be most of a job's latency. And a stop that ends also while a broker is away.
 """
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
@@ -14,6 +16,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.app.fetch_wait_ms  # type: ignore[attr-defined]  # noqa: SLF001 (read when it starts)
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        # Where a fetch has just failed, aiokafka lets a wait that it has cancelled itself escape from its stop. The thread would
+        # end without a word, and Faust wait for it until the grace period is over.
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
 
 class _Consumer(driver.Consumer):
