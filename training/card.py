@@ -34,7 +34,7 @@ def model_card(manifest: BundleManifest) -> str:
     parts = [
         _head(manifest),
         _USE,
-        f"## Figures\nOn the test splits, as a worker scores them.\n\n{headlines}",
+        f"## Figures\nOn the test splits, as a worker scores them. How windows of a long text become one score was chosen with\nWikipedia-1492 in sight.\n\n{headlines}",
         f"Harmless texts that the default policy flags:\n\n{_table(('set', 'flagged'), shares)}",
         _labels(manifest),
         _FAILURES,
