@@ -15,6 +15,11 @@ texts like those of the validation sets carry the label. Other mixtures of texts
 Decisions about people without a person who looks, policing of private messages, ranking of users, languages other than English
 and Chinese. No label finds child abuse material, graphic violence or instructions for self-harm: there was no licensed data.
 """
+_FIGURES: Final = """\
+## Figures
+On the test splits, as a worker scores them. How windows of a long text become one score was chosen with
+Wikipedia-1492 in sight.
+"""
 _FAILURES: Final = """\
 ## Known failures
 - It learned data sets. On carefully contrasted sentences (counter-speech, quoted slurs, irony, dehumanising hate without a bad
@@ -34,7 +39,7 @@ def model_card(manifest: BundleManifest) -> str:
     parts = [
         _head(manifest),
         _USE,
-        f"## Figures\nOn the test splits, as a worker scores them. How windows of a long text become one score was chosen with\nWikipedia-1492 in sight.\n\n{headlines}",
+        f"{_FIGURES}\n{headlines}",
         f"Harmless texts that the default policy flags:\n\n{_table(('set', 'flagged'), shares)}",
         _labels(manifest),
         _FAILURES,
