@@ -142,6 +142,37 @@ class Settings(BaseSettings):
         default=1_000, description="Those last jobs: no stage stops before it has seen so many."
     )
 
+    http_host: str = Field(
+        default="127.0.0.1", description="Address that the gateway listens on; wider than this machine needs keys."
+    )
+    http_port: Annotated[int, Field(ge=0, le=65_535)] = Field(default=8080, description="Its port; 0: a free one.")
+    http_insecure: bool = Field(default=False, description="Listen wider than this machine without API keys.")
+    http_public_url: str | None = Field(
+        default=None, description="How clients reach the gateway, where that is not the address they name in Host."
+    )
+    http_cors_origins: tuple[str, ...] = Field(default=(), description="Web pages' origins that may call the gateway, as JSON.")
+    http_body_bytes_max: Positive = Field(
+        default=4 << 20, description="Largest body of a request; files have a limit of their own."
+    )
+    http_wait_s: Annotated[float, Field(gt=0, le=600)] = Field(
+        default=30, description="How long a request waits for its outcome, before it is told that the job goes on."
+    )
+    http_keys_file: Path | None = Field(default=None, description="API keys, hashed; by default keys.json in the state folder.")
+    http_texts_per_minute: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Texts a minute for each key that has no limit of its own, and for each address where no keys are asked; 0: any.",
+    )
+    gateway_in_flight_jobs: Positive = Field(
+        default=2_000, description="Jobs whose outcome requests wait for, at most; then requests are turned away."
+    )
+    gateway_batch_in_flight_jobs: Positive = Field(
+        default=5_000, description="Jobs of batches without an outcome, at most; then the rest of the batch waits."
+    )
+    gateway_keep_hours: Positive = Field(default=24, description="How long outcomes of POST /v1/jobs can be asked for.")
+    gateway_files_bytes_max: Positive = Field(
+        default=10 << 30, description="Disk that uploaded files and outputs may take, all together."
+    )
+
     ready_file: Path | None = Field(
         default=None, description="Exists while the process is ready to work; for probes and supervisors."
     )
@@ -207,6 +238,11 @@ class Settings(BaseSettings):
     def preprocess_group(self) -> str:
         """Consumer group of the preprocess apps."""
         return f"{self.topic_prefix}-preprocess"
+
+    @property
+    def gateway_topic(self) -> str:
+        """Where this gateway's replies come in; each instance needs a name of its own."""
+        return f"{self.reply_prefix}{self.instance_id or 'gateway'}"
 
     def worker_group(self, model: str) -> str:
         """Consumer group of one model's workers."""

