@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     http_keys_file: Path | None = Field(default=None, description="API keys, hashed; by default keys.json in the state folder.")
     http_texts_per_minute: Annotated[int, Field(ge=0)] = Field(
         default=0,
-        description="Texts a minute for each key that has no limit of its own, and for each address where no keys are asked; 0: any.",
+        description="Texts a minute for each key without a limit of its own, or each address where no keys are asked; 0: any.",
     )
     gateway_in_flight_jobs: Positive = Field(
         default=2_000, description="Jobs whose outcome requests wait for, at most; then requests are turned away."

@@ -28,6 +28,7 @@ class FakeDesk:
         self.waiting: list[TextJob] = []
 
     async def ask(self, jobs: Sequence[TextJob], wait_s: float | None = None) -> list[Outcome]:
+        assert wait_s is None or wait_s > 0
         self._note(jobs)
         outcomes = [outcome_of(job) for job in jobs]
         for sink in self.sinks:
