@@ -71,6 +71,13 @@ def instance_name(settings: Settings, group: str) -> str | None:
     return f"{group}-{settings.instance_id}" if settings.instance_id and not _is_embedded(settings) else None
 
 
+def notes_folder(settings: Settings) -> Path | None:
+    """Where a consumer keeps the metadata of its commits, which the embedded broker forgets; None where the broker keeps it."""
+    if not _is_embedded(settings):
+        return None
+    return settings.state_dir / "notes" / str(remembered_broker(settings.state_dir).get("started", "once"))
+
+
 def _is_embedded(settings: Settings) -> bool:
     remembered = remembered_broker(settings.state_dir)
     return bool(remembered.get("embedded")) and settings.kafka_bootstrap in (None, remembered.get("bootstrap"))

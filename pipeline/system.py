@@ -2,11 +2,13 @@
 
 import fcntl
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from pipeline.embedded import EmbeddedBroker
 from pipeline.kafka import BROKER_FILE
@@ -83,9 +85,12 @@ def _remembered(state_dir: Path, bootstrap: str, *, embedded: bool) -> Iterator[
     """The broker's address where the other commands look for it."""
     file = state_dir / BROKER_FILE
     fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps({"bootstrap": bootstrap, "embedded": embedded}))
+    # What was noted beside an earlier embedded broker means nothing to this one, which begins empty.
+    started = {"started": uuid4().hex} if embedded else {}
+    fresh.write_text(json.dumps({"bootstrap": bootstrap, "embedded": embedded, **started}))
     fresh.replace(file)
     try:
         yield
     finally:
         file.unlink(missing_ok=True)
+        shutil.rmtree(state_dir / "notes", ignore_errors=True)

@@ -33,11 +33,14 @@ from workers.loop import Loop
 from workers.progress import WorkerProgress
 from workers.prove import prove, warm_up
 from workers.recovery import Recovery
+from workers.remembering import RememberingConsumer
 from workers.results import Recorder
 from workers.score import Scorer
 from workers.session import open_session
 
 _LOG = logging.getLogger(__name__)
+_AFTER_GRACE_S = 3
+"""After the grace period the loop gives up; a process that hangs even then ends so much later."""
 
 
 def run_worker(settings: Settings) -> None:
@@ -106,8 +109,10 @@ def _clock_ms() -> int:
 
 
 def _consumer(settings: Settings, bundle: Bundle) -> KafkaConsumer:
+    chosen = options.group_consumer(settings, settings.worker_group(bundle.manifest.name))
+    notes = options.notes_folder(settings)
     try:
-        return KafkaConsumer(**options.group_consumer(settings, settings.worker_group(bundle.manifest.name)))
+        return RememberingConsumer(notes, **chosen) if notes else KafkaConsumer(**chosen)
     except KafkaError as error:
         raise failure("no connection to Kafka", error) from error
 
@@ -125,10 +130,10 @@ def _stop_on_signals(loop: Loop, settings: Settings) -> None:
     def stop(_signal: int, _frame: object) -> None:
         _LOG.info("stopping: finishing what was taken up")
         announce(settings, ready=False)
-        grace = threading.Timer(settings.shutdown_grace_s, _give_up, [settings])
+        grace = threading.Timer(settings.shutdown_grace_s + _AFTER_GRACE_S, _give_up, [settings])
         grace.daemon = True
         grace.start()
-        loop.stop()
+        loop.stop(settings.shutdown_grace_s)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -9,6 +9,7 @@ it is put back.
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -18,13 +19,20 @@ from typing import Any, Final, Protocol
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
-from kafka.errors import CommitFailedError, IllegalGenerationError, KafkaError, RebalanceInProgressError, UnknownMemberIdError
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from pipeline.outgoing import Outgoing
 from pipeline.refusal import failure
 from pipeline.replay_headers import tried_before
-from schemas.errors import FatalError, MessageError, TransientError
+from schemas.errors import ConfigurationError, FatalError, MessageError, TransientError
 from schemas.work import Source, unpack
 from workers.attempts import Marker, load_marker
 from workers.score import WorkRecord
@@ -33,13 +41,19 @@ _LOG = logging.getLogger(__name__)
 _POLL_MS: Final = 200
 _POLL_RECORDS: Final = 32
 """Records fetched ahead, at most: what a rebalance makes another process do again."""
-_TAKE_BACK_MS: Final = 5_000
+_TAKE_BACK_MS: Final = 2_000
 """How long a process that gives up may try to take its markers back."""
+_LOOK_S: Final = 0.5
+"""How soon a stopping process notices that its time is over while a model runs."""
 _LOST: Final = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 """The partition belongs to somebody else now, who does the work again: no error."""
 
 Offsets = Mapping[TopicPartition, tuple[int, str]]
 """What to commit: offset and metadata a partition."""
+
+
+class OutOfTimeError(TransientError):
+    """The process was told to stop, and its model did not come to an end in time."""
 
 
 class Score(Protocol):
@@ -96,10 +110,15 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._fetched: deque[Any] = deque()
         self._under_way: _UnderWay | None = None
         self._unchecked: set[TopicPartition] = set()
+        self._stop_by: float | None = None
 
-    def stop(self) -> None:
-        """Finish what is under way, then return from `run`; callable from a signal handler."""
+    def stop(self, grace_s: float | None = None) -> None:
+        """Finish what is under way, then return from `run`; callable from a signal handler.
+
+        A model that runs for more than `grace_s` from now makes `run` raise OutOfTimeError, its work uncommitted.
+        """
         self.stopping = True
+        self._stop_by = None if grace_s is None else time.monotonic() + grace_s
 
     def run(self, topic: str) -> None:
         """Work on `topic` until stopped."""
@@ -161,9 +180,23 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def _settle(self, under_way: _UnderWay) -> Offsets:
         """Wait for the chunk and deliver what it led to; returns what to commit now."""
-        self.deliver(under_way.outgoing.result())
+        self.deliver(self._result(under_way.outgoing))
         self._under_way = None
         return {partition: (end, "") for partition, end in under_way.ends.items()}
+
+    def compute(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
+        """Score `records` in the executor, and wait for it."""
+        return self._result(self._executor.submit(self.score, records))
+
+    def _result(self, outgoing: Future[list[Outgoing]]) -> list[Outgoing]:
+        while True:
+            try:
+                return outgoing.result(_LOOK_S)
+            except TimeoutError as error:
+                if outgoing.done():  # the scorer's own
+                    raise
+                if self._stop_by is not None and time.monotonic() >= self._stop_by:
+                    raise OutOfTimeError("told to stop, but the model did not end in time: the rest stays uncommitted") from error
 
     def commit(self, offsets: Offsets) -> None:
         """Commit; quietly given up where a partition is no longer ours."""
@@ -233,6 +266,8 @@ def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 
 
 def _ours(error: KafkaError) -> TransientError | FatalError:
     """What a client raised, as an error of ours; what our own listener raised comes in kafka-python's wrapping."""
+    if isinstance(error, FencedInstanceIdError):
+        return ConfigurationError("another process has joined under the same LLMOS_INSTANCE_ID: each needs a name of its own")
     cause = error.__cause__
     return type(cause)(str(cause)) if isinstance(cause, TransientError | FatalError) else failure("Kafka", error)
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from schemas.codes import Code
 from schemas.errors import FatalError, MessageError, TransientError
 from schemas.work import WorkBatch, WorkDescription
 from workers.attempts import Marker, next_try, untried
-from workers.loop import Loop, decode_record
+from workers.loop import Loop, OutOfTimeError, decode_record
 from workers.results import Recorder
 from workers.score import WorkRecord
 
@@ -65,10 +66,20 @@ def _try(
 ) -> None:
     """Score `record` and deliver what it leads to, or what to deliver `instead`; in the meantime `marker` tells of it."""
     loop.commit({partition: (record.source.offset, marker.dump())})
-    outgoing = loop.score([record]) if instead is None else instead
-    try:
+    with _blameless(loop, partition, record, marker, OutOfTimeError):  # all else is the record's own fault, or may be
+        outgoing = loop.compute([record]) if instead is None else instead
+    with _blameless(loop, partition, record, marker, TransientError, FatalError):  # no results are taken: Kafka's fault
         loop.deliver(outgoing)
-    except (TransientError, FatalError):  # Kafka is away, or refuses us, or most jobs fail: not the record's fault
+
+
+@contextmanager
+def _blameless(
+    loop: Loop, partition: TopicPartition, record: WorkRecord, marker: Marker, *errors: type[Exception]
+) -> Iterator[None]:
+    """Has `errors` not count as a death over `record`."""
+    try:
+        yield
+    except errors:
         loop.take_back({partition: (record.source.offset, untried(marker).dump())})
         raise
 

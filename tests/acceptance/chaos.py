@@ -42,8 +42,8 @@ DRAIN_S: Final = 180
 FAULTS_END_S: Final = 120
 """How much later than planned the last fault may be over."""
 _TICK_S: Final = 0.05
-NOT_EMBEDDED: Final = ("broker", "poison")
-"""Faults that the embedded broker cannot have: it keeps no log, and no metadata of offsets, in which deaths are counted."""
+NOT_EMBEDDED: Final = ("broker",)
+"""Faults that the embedded broker cannot have: it keeps no log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from tests.acceptance.faults import KINDS, Fault
 from tests.acceptance.injector import Happened
 from tests.acceptance.ledger import Ledger, Repeat
 
-SETTLE_S: Final = 3
+SETTLE_S: Final = 6
 """So long after its end a fault may still be why something was done twice: groups regroup when a process is back."""
 _GRAVEST: Final = ("", "stall", "freeze", "mute", "cut", "broker")
 """Faults that may hold up a commit for longer than it takes for the next fault to come, the longest last."""

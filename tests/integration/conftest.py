@@ -24,7 +24,7 @@ def place(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Installation]:
     """Topics for this module alone, and the toy model; nothing runs yet."""
-    embedded = "LLMOS_KAFKA_IDEMPOTENCE" in broker_environment
+    embedded = "LLMOS_STATE_DIR" in broker_environment
     module = request.module.__name__.rpartition(".")[2]
     ours = {
         "LLMOS_TOPIC_PREFIX": f"{module}-{uuid4().hex[:8]}",

@@ -174,8 +174,6 @@ def test_jobs_of_a_batch_that_the_model_cannot_read_are_buried_one_by_one(
 def test_a_text_that_kills_the_worker_is_buried_after_three_tries_and_alone(
     place: Installation, ledger: Ledger, stages: tuple[Stage, Stage]
 ) -> None:
-    if place.embedded:
-        pytest.skip("the embedded broker keeps no metadata of offsets, so deaths are not counted")
     _, worker = stages
     neighbours = [TextJob(job_id=f"neighbour-{number}", text="you idiot") for number in range(40)]
     deadly = TextJob(job_id="deadly", text=f"hello {DEADLY}")

@@ -18,6 +18,7 @@ from typing import Any, Final
 import pytest
 
 from pipeline import embedded
+from pipeline.kafka import BROKER_FILE
 from schemas.errors import ConfigurationError
 
 VARIABLE: Final = "LLMOS_TEST_KAFKA"
@@ -111,7 +112,8 @@ def need_embedded_broker() -> None:
 
 @contextmanager
 def embedded_broker(state: Path) -> Iterator[dict[str, str]]:
-    """Settings, as environment variables, of an embedded broker; see `need_embedded_broker`."""
+    """Settings, as environment variables, of an embedded broker, remembered in `state`; see `need_embedded_broker`."""
     need_embedded_broker()
     with embedded.EmbeddedBroker(state / "embedded.log") as broker:
-        yield {"LLMOS_KAFKA_BOOTSTRAP": broker.bootstrap, "LLMOS_KAFKA_IDEMPOTENCE": "false"}
+        (state / BROKER_FILE).write_text(json.dumps({"bootstrap": broker.bootstrap, "embedded": True}), "utf-8")
+        yield {"LLMOS_KAFKA_BOOTSTRAP": broker.bootstrap, "LLMOS_STATE_DIR": str(state)}

@@ -65,6 +65,17 @@ class _LateFuture(Future[Any]):
         return super().result(timeout)
 
 
+class Never(Executor):
+    """Computes without end; `begun` is called when it begins."""
+
+    def __init__(self, begun: Callable[[], None]) -> None:
+        self._begun = begun
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        self._begun()
+        return Future()
+
+
 def work(*ids: str) -> bytes:
     """A work record of jobs with these ids."""
     items = tuple(

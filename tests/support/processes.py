@@ -12,6 +12,7 @@ from typing import Final, Literal
 import pytest
 
 from pipeline.embedded import die_with_parent
+from pipeline.kafka import notes_folder
 from pipeline.settings import Settings
 from pipeline.topics import admin
 from tests.support.waiting import wait_until
@@ -151,7 +152,7 @@ class Installation:
     @property
     def embedded(self) -> bool:
         """Whether the broker is the embedded one."""
-        return not self.settings.kafka_idempotence
+        return notes_folder(self.settings) is not None
 
     def stop(self) -> None:
         """End every stage."""

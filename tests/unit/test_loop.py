@@ -17,13 +17,13 @@ from kafka.errors import (
 )
 
 from pipeline.outgoing import Outgoing
-from schemas.errors import TransientError
+from schemas.errors import ConfigurationError, TransientError
 from schemas.work import WorkBatch
 from tests.support.fake_kafka import FakeKafka
-from tests.support.loops import GROUP, TOPIC, Immediately, Late, Visitor, World, damaged, work
+from tests.support.loops import GROUP, TOPIC, Immediately, Late, Never, Visitor, World, damaged, work
 from workers import loop as loop_module
 from workers.attempts import Marker
-from workers.loop import decode_record
+from workers.loop import OutOfTimeError, decode_record
 from workers.score import WorkRecord
 
 EXECUTORS = pytest.mark.parametrize("executor", [Immediately(), Late()], ids=["early", "late"])
@@ -262,13 +262,29 @@ def test_a_commit_that_fails_because_the_group_changed_is_no_trouble(
     assert not caplog.records
 
 
-@pytest.mark.parametrize("error", [KafkaTimeoutError, FencedInstanceIdError])
-def test_any_other_failure_of_a_commit_ends_the_worker(error: type[KafkaError]) -> None:
+@pytest.mark.parametrize(
+    ("error", "told", "sentence"),
+    [
+        (KafkaTimeoutError, TransientError, "Kafka"),
+        (FencedInstanceIdError, ConfigurationError, "LLMOS_INSTANCE_ID"),  # waiting does not mend that
+    ],
+)
+def test_any_other_failure_of_a_commit_ends_the_worker(error: type[KafkaError], told: type[Exception], sentence: str) -> None:
     world = World([records("a", "b", "c")], chunk_tokens=1)
     world.kafka.commit_errors = [None, error()]
-    with pytest.raises(TransientError, match="Kafka"):
+    with pytest.raises(told, match=sentence):
         world.loop().run(TOPIC)
     assert world.committed().offset == 0
+
+
+@pytest.mark.parametrize("marker", ["", Marker(1, "job", 0, 2).dump()])
+def test_a_model_that_does_not_end_in_time_ends_the_worker_and_blames_nobody(marker: str) -> None:
+    world = World([records("a")], executor=Never(lambda: loop.stop(grace_s=0)))
+    world.mark(marker)
+    loop = world.loop()
+    with pytest.raises(OutOfTimeError):
+        loop.run(TOPIC)
+    assert (world.committed().offset, world.committed().metadata) == (0, marker)
 
 
 def test_a_record_that_cannot_be_taken_apart_stops_nobody() -> None:

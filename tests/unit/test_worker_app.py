@@ -106,7 +106,7 @@ def test_it_is_ready_from_its_first_partition_until_it_is_told_to_stop(kafka: Fa
 def test_stopping_has_a_limit(kafka: FakeKafka, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     run_worker(settings)
     (grace,) = FakeTimer.started
-    assert (grace.seconds, grace.daemon) == (settings.shutdown_grace_s, True)
+    assert (grace.seconds, grace.daemon) == (settings.shutdown_grace_s + 3, True)
     exits_: list[int] = []
     monkeypatch.setattr(os, "_exit", exits_.append)
     monkeypatch.setattr(app.logging, "shutdown", lambda: None)
