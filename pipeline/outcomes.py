@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from pipeline.publish import Delivery
 from pipeline.read import Reader
 from pipeline.settings import Settings
+from schemas.errors import TransientError
 
 UNRESOLVED_MAX: Final = 50_000
 """Jobs published and without an outcome; then publishing waits: what is remembered of them stays small."""
@@ -28,7 +29,8 @@ class Outcomes:
     A repeated outcome is dropped. Dead letters have a `code`, results a `verdict`.
     """
 
-    def __init__(self, settings: Settings, write: Callable[[bytes], None]) -> None:
+    def __init__(self, settings: Settings, write: Callable[[bytes], None], idle_s: float = 120) -> None:
+        self._idle_s = idle_s
         self._reader = Reader(settings, [settings.results_topic, settings.dead_letters_topic])
         self._dead_letters = settings.dead_letters_topic
         self._write = write
@@ -53,12 +55,24 @@ class Outcomes:
         self._reader.__exit__(kind, error, trace)
 
     def expect(self, job_id: str) -> None:
-        """A job is about to be published; waits while too many are unresolved, and raises what ended the reading."""
+        """A job is about to be published; waits while too many are unresolved, and raises what ended the reading.
+
+        Raises TransientError where none has come for `idle_s` seconds.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: len(self._ids) < UNRESOLVED_MAX or self._error)
+            while not self._has_room():
+                self._wait_for_another()
             if self._error:
                 raise self._error
             self._ids.add(job_id)
+
+    def _has_room(self) -> bool:
+        return len(self._ids) < UNRESOLVED_MAX or self._error is not None
+
+    def _wait_for_another(self) -> None:
+        came = self.results + self.dead
+        if not self._changed.wait_for(lambda: self._has_room() or self.results + self.dead > came, self._idle_s):
+            raise TransientError(f"{len(self._ids):,} jobs are published, and none has come back for {self._idle_s:.0f} s")
 
     def expect_place(self, delivery: Delivery) -> None:
         """A raw record was delivered: its dead letter will name the place."""

@@ -6,6 +6,7 @@ by default `llmos.toml`), the defaults below, which work on one machine.
 
 import os
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,7 +76,9 @@ class Settings(BaseSettings):
     topic_replication: Positive = Field(default=1, description="Copies of each partition; 3 on a real cluster.")
     topic_retention_hours: Positive = Field(default=168, description="How long jobs, work and results are kept.")
     dead_letter_retention_hours: Positive = Field(default=720, description="How long dead letters are kept.")
-    record_bytes_max: Positive = Field(default=8 << 20, description="Largest record of any topic.")
+    record_bytes_max: Annotated[int, Field(ge=8 << 20)] = Field(
+        default=8 << 20, description="Largest record of any topic; no less, or the largest text that is allowed would not fit."
+    )
 
     models_dir: Path = Field(default=_ROOT.parent / "models", description="Folder of model bundles.")
     routes_file: Path = Field(
@@ -198,6 +201,10 @@ class Settings(BaseSettings):
             toml = TomlConfigSettingsSource(settings_cls, file)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"settings file {file}: {error}") from error
+        if unknown := sorted(set(toml.toml_data) - set(settings_cls.model_fields)):
+            meant = get_close_matches(unknown[0], settings_cls.model_fields, 1)
+            hint = f"; {meant[0]} is meant?" if meant else "; `llmos settings` shows them all"
+            raise ConfigurationError(f"settings file {file}: there is no setting {unknown[0]!r}{hint}")
         return init_settings, env_settings, dotenv_settings, toml
 
     @property

@@ -64,7 +64,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command line)
         rows = read_rows(source, format_ or _SUFFIXES.get(Path(file).suffix, "jsonl"), columns, settings.record_bytes_max // 2)
         target = stack.enter_context(output.open("wb")) if output else sys.stdout.buffer
         progress = stack.enter_context(_progress())
-        outcomes = stack.enter_context(Outcomes(settings, lambda line: _write(target, line))) if wait else None
+        outcomes = stack.enter_context(Outcomes(settings, lambda line: _write(target, line), timeout)) if wait else None
         run = _Run(settings, outcomes, progress, Path(file).stat().st_size if file != "-" else None, source)
         run.publish(rows, strict=strict)
         complete = run.wait(timeout)

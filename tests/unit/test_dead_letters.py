@@ -106,7 +106,7 @@ def test_headers_never_grow_a_letter_beyond_their_limit(headers: list[tuple[str,
 
 def test_a_record_full_of_headers_has_a_dead_letter_that_fits_its_topic() -> None:
     headers = (("trace", b"a1"), *[("h", b"\0" * 700)] * 1_400)
-    settings = Settings(record_bytes_max=1 << 20)
+    settings = Settings().model_copy(update={"record_bytes_max": 1 << 20})
     (rejected,) = decode(JobRecord("llmos.jobs", 0, 5, 0, b"\xff" * 1_000, headers, b"no job"), settings.record_bytes_max)
     assert isinstance(rejected, Rejected)
     letter = Stage(settings, cast("Any", None), lambda: 0)._dead_letter(rejected)

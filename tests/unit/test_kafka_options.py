@@ -141,7 +141,7 @@ def test_producers_wait_for_all_replicas_and_no_longer_than_set() -> None:
 
 
 def test_a_dead_letter_of_the_largest_record_still_fits() -> None:
-    chosen = settings(record_bytes_max=1_000_000)
+    chosen = settings(record_bytes_max=10_000_000)
     assert options.producer(chosen)["max_request_size"] == 2 * chosen.record_bytes_max
     assert options.consumer(chosen)["max_partition_fetch_bytes"] == chosen.record_bytes_max
 

@@ -212,3 +212,11 @@ def test_publishing_waits_while_too_many_are_unresolved(desk: Desk, monkeypatch:
 
 def test_it_can_be_left_before_all_has_come(desk: Desk) -> None:
     desk.outcomes.expect("never")
+
+
+def test_publishing_ends_where_too_many_wait_and_none_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes_module, "UNRESOLVED_MAX", 1)
+    desk.outcomes._idle_s = 0.05
+    desk.outcomes.expect("a")
+    with pytest.raises(TransientError, match="none has come back"):
+        desk.outcomes.expect("b")

@@ -75,6 +75,16 @@ def test_a_toml_file_that_cannot_be_read_is_named(folder: Path, content: bytes) 
 
 
 @pytest.mark.parametrize(
+    ("written", "said"),
+    [("topic_partition = 3", "topic_partitions is meant"), ("colour = 'red'", "llmos settings"), ("[topics]\na = 1", "'topics'")],
+)
+def test_a_name_that_no_setting_has_is_refused(folder: Path, written: str, said: str) -> None:
+    (folder / "llmos.toml").write_text(written)
+    with pytest.raises(ConfigurationError, match=said):
+        Settings()
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("topic_partitions", 0),
@@ -88,7 +98,7 @@ def test_a_toml_file_that_cannot_be_read_is_named(folder: Path, content: bytes) 
         ("metrics_port", 65_536),
         ("preprocess_linger_ms", -1),
         ("worker_provider", "tpu"),
-        ("record_bytes_max", 0),
+        ("record_bytes_max", (8 << 20) - 1),
         ("log_level", "loud"),
     ],
 )

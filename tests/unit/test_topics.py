@@ -56,11 +56,11 @@ def test_what_is_there_stays_as_it_is(kafka: FakeKafka, settings: Settings) -> N
 
 
 def test_each_topic_has_its_options(kafka: FakeKafka, settings: Settings) -> None:
-    changed = {"topic_retention_hours": 2, "dead_letter_retention_hours": 5, "record_bytes_max": 1_000_000}
+    changed = {"topic_retention_hours": 2, "dead_letter_retention_hours": 5, "record_bytes_max": 10_000_000}
     create_topics(settings.model_copy(update=changed))
     configs = {name: asked["configs"] for name, asked in kafka.asked.items()}
-    assert configs["llmos.results"] == {"retention.ms": "7200000", "max.message.bytes": "1000000"}
-    assert configs["llmos.dead-letters"] == {"retention.ms": "18000000", "max.message.bytes": "2000000"}
+    assert configs["llmos.results"] == {"retention.ms": "7200000", "max.message.bytes": "10000000"}
+    assert configs["llmos.dead-letters"] == {"retention.ms": "18000000", "max.message.bytes": "20000000"}
     assert configs["llmos.jobs"]["message.timestamp.type"] == "LogAppendTime"
     assert configs["llmos.replays"]["retention.ms"] == "18000000"
 
