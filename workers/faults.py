@@ -2,26 +2,47 @@
 
     crash:TEXT   the process dies at once when it is to score a job whose text holds TEXT
     slow:MS      every chunk takes that much longer
+    fail:ID      the model raises when a row holds the token ID
 Several are joined by `;`.
 """
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pipeline.outgoing import Outgoing
 from schemas.work import WorkBatch
 from workers.loop import Score
 from workers.score import WorkRecord
+from workers.session import Ids, Logits
+
+Run = Callable[[Ids, Ids], Logits]
 
 VARIABLE: Final = "LLMOS_TEST_FAULTS"
 
 
 def with_faults(score: Score) -> Score:
     """`score` with the faults that the environment asks for; `score` itself where it asks for none."""
-    asked = [fault.partition(":")[::2] for fault in os.environ.get(VARIABLE, "").split(";") if fault]
+    asked = _asked()
     return _Faulty(score, asked) if asked else score
+
+
+def with_failing_tokens(run: Run) -> Run:
+    """`run` with the failures that the environment asks for; `run` itself where it asks for none."""
+    tokens = {int(argument) for kind, argument in _asked() if kind == "fail"}
+
+    def failing(ids: Ids, mask: Ids) -> Logits:
+        if tokens.intersection(ids.ravel().tolist()):
+            raise RuntimeError("a fault was asked for")
+        return run(ids, mask)
+
+    return failing if tokens else run
+
+
+def _asked() -> list[tuple[str, str]]:
+    parts = [fault.partition(":") for fault in os.environ.get(VARIABLE, "").split(";") if fault]
+    return [(kind, argument) for kind, _, argument in parts]
 
 
 class _Faulty:

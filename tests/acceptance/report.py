@@ -72,21 +72,21 @@ class Run:
 
 
 def blame(repeats: Sequence[Repeat], happened: Sequence[Happened]) -> dict[int, int]:
-    """How many repeats each fault cost, by its index; -1 for those without any.
+    """How many repeats each fault cost, by its index; -1 for those without any."""
+    return dict(Counter(cause(repeat, happened) for repeat in repeats))
 
-    Of the faults that were under way, or just over, between the two outcomes of a job, the gravest is to blame, and of several
-    such the last.
+
+def cause(repeat: Repeat, happened: Sequence[Happened]) -> int:
+    """The fault that is to blame, by its index; -1 for none.
+
+    Of those under way, or just over, between the two outcomes of a job, it is the gravest, and of several such the last.
     """
-
-    def cause(repeat: Repeat) -> int:
-        between = [
-            index
-            for index, event in enumerate(happened)
-            if event.began_s <= repeat.again_s and (event.ended_s or repeat.again_s) + SETTLE_S >= repeat.first_s
-        ]
-        return max(between, key=lambda index: (_gravity(happened[index]), happened[index].began_s), default=-1)
-
-    return dict(Counter(cause(repeat) for repeat in repeats))
+    between = [
+        index
+        for index, event in enumerate(happened)
+        if event.began_s <= repeat.again_s and (event.ended_s or repeat.again_s) + SETTLE_S >= repeat.first_s
+    ]
+    return max(between, key=lambda index: (_gravity(happened[index]), happened[index].began_s), default=-1)
 
 
 def _gravity(event: Happened) -> int:
@@ -174,6 +174,7 @@ def as_json(run: Run) -> Json:
         "drain_s": round(run.drain_s, 1),
         "checks": [asdict(check) for check in checks(run)],
         "costs": [asdict(cost) for cost in costs(run)],
+        "unexplained": [asdict(repeat) for repeat in ledger.repeats if cause(repeat, run.happened) < 0][:_SHOWN],
         "plan": [asdict(fault) for fault in run.plan],
         "happened": [asdict(event) for event in run.happened],
         "exits": [asdict(ended) for ended in run.exits],

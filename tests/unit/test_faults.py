@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.outgoing import Outgoing
 from tests.support.fake_kafka import FakeKafka
 from tests.support.loops import damaged, work
 from tests.support.work import work_record
-from workers.faults import VARIABLE, with_faults
+from workers.faults import VARIABLE, with_failing_tokens, with_faults
 from workers.loop import decode_record
 from workers.score import WorkRecord
 
@@ -30,6 +31,8 @@ def _no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_the_variable_nothing_stands_between() -> None:
     assert with_faults(score) is score
+    run = lambda ids, _: ids  # noqa: E731 (identity is what counts)
+    assert with_failing_tokens(run) is run
 
 
 def test_a_slow_chunk_takes_that_much_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +58,15 @@ def test_a_record_that_cannot_be_taken_apart_has_no_text(monkeypatch: pytest.Mon
     record = work_record(work("a"))
     broken = decode_record(FakeKafka(work=1).append("work", damaged()))
     assert with_faults(score)([record, broken]) == OUTCOME
+
+
+def test_the_model_fails_on_a_row_with_the_token_and_on_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "fail:7")
+    run = with_failing_tokens(lambda ids, mask: ids * mask)
+    good, bad = np.array([[1, 17]]), np.array([[1, 7]])
+    assert run(good, good).tolist() == [[1, 289]]
+    with pytest.raises(RuntimeError):
+        run(bad, bad)
 
 
 def test_the_process_really_dies() -> None:
