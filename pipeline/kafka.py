@@ -49,18 +49,18 @@ def remembered_broker(state_dir: Path) -> Mapping[str, Any]:
 
 def idempotence(settings: Settings) -> bool:
     """Whether producers may be idempotent: as set, but never on the embedded broker, which cannot."""
-    return settings.kafka_idempotence and not _is_embedded(settings)
+    return settings.kafka_idempotence and not is_embedded(settings)
 
 
 def fetch_wait_ms(settings: Settings) -> int:
     """How long a broker may hold a fetch that finds nothing: as set, but short on the embedded one, which looks twice in it."""
-    return min(settings.kafka_fetch_wait_ms, EMBEDDED_FETCH_WAIT_MS) if _is_embedded(settings) else settings.kafka_fetch_wait_ms
+    return min(settings.kafka_fetch_wait_ms, EMBEDDED_FETCH_WAIT_MS) if is_embedded(settings) else settings.kafka_fetch_wait_ms
 
 
 def session_timeout_ms(settings: Settings) -> int:
     """How long a silent process keeps its partitions: as set, but short on the embedded one, where a group waits half of it."""
     wanted = settings.kafka_session_timeout_ms
-    return min(wanted, EMBEDDED_SESSION_TIMEOUT_MS) if _is_embedded(settings) else wanted
+    return min(wanted, EMBEDDED_SESSION_TIMEOUT_MS) if is_embedded(settings) else wanted
 
 
 def instance_name(settings: Settings, group: str) -> str | None:
@@ -68,17 +68,18 @@ def instance_name(settings: Settings, group: str) -> str | None:
 
     None on the embedded broker: a group of its hangs when a static member was killed and comes back.
     """
-    return f"{group}-{settings.instance_id}" if settings.instance_id and not _is_embedded(settings) else None
+    return f"{group}-{settings.instance_id}" if settings.instance_id and not is_embedded(settings) else None
 
 
 def notes_folder(settings: Settings) -> Path | None:
     """Where a consumer keeps the metadata of its commits, which the embedded broker forgets; None where the broker keeps it."""
-    if not _is_embedded(settings):
+    if not is_embedded(settings):
         return None
     return settings.state_dir / "notes" / str(remembered_broker(settings.state_dir).get("started", "once"))
 
 
-def _is_embedded(settings: Settings) -> bool:
+def is_embedded(settings: Settings) -> bool:
+    """Whether the broker is the embedded one that `llmos up` last started."""
     remembered = remembered_broker(settings.state_dir)
     return bool(remembered.get("embedded")) and settings.kafka_bootstrap in (None, remembered.get("bootstrap"))
 

@@ -23,7 +23,7 @@ from aiokafka.errors import KafkaError
 from pipeline import exits, metrics
 from pipeline.admission import admit
 from pipeline.backlog import Backlog
-from pipeline.kafka import fetch_wait_ms
+from pipeline.kafka import fetch_wait_ms, is_embedded
 from pipeline.log import configure_logging
 from pipeline.preprocess.batcher import Batcher, Limits
 from pipeline.preprocess.decode import JobRecord
@@ -83,6 +83,7 @@ class PreprocessApp(faust.App):
     def __init__(self, settings: Settings, rules: Rules, data_dir: str) -> None:
         super().__init__(settings.preprocess_group, **faust_options(settings, data_dir))
         self.fetch_wait_ms = fetch_wait_ms(settings)
+        self.leaves_groups = not is_embedded(settings)
         self._settings = settings
         self._topics_needed = _topics_needed(settings, rules)
         self._stage = Stage(settings, rules, lambda: time.time_ns() // 1_000_000)

@@ -16,6 +16,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka.consumer import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust import streams
 from faust.events import Event
 from faust.transport.consumer import Consumer
@@ -336,3 +337,8 @@ def test_partitions_are_given_up_only_when_what_was_taken_up_is_through() -> Non
 
 def test_aiokafka_reads_how_long_a_fetch_may_wait_where_we_set_it() -> None:
     assert "self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start), decision("the fetch wait is set elsewhere")
+
+
+def test_aiokafka_leaves_its_group_where_we_stop_it_from_leaving() -> None:
+    assert "self._maybe_leave_group()" in inspect.getsource(GroupCoordinator.close), decision("it leaves its group elsewhere")
+    assert "_maybe_leave_group" in vars(GroupCoordinator)

@@ -19,8 +19,10 @@ class Broker:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.offsets: dict[TopicPartition, int] = {}
         self.refuses = False
+        self.left: list[bool] = []
         monkeypatch.setattr(KafkaConsumer, "__init__", lambda consumer, **configs: setattr(consumer, "config", configs))
         monkeypatch.setattr(KafkaConsumer, "__del__", lambda _: None, raising=False)
+        monkeypatch.setattr(KafkaConsumer, "close", lambda consumer, **_: self.left.append(consumer._coordinator.member))
         monkeypatch.setattr(KafkaConsumer, "commit", lambda _, offsets, **__: self._commit(offsets))
         monkeypatch.setattr(KafkaConsumer, "committed", lambda _, partition, **options: self._committed(partition, **options))
 
@@ -93,3 +95,19 @@ def test_a_damaged_note_is_none(broker: Broker, tmp_path: Path) -> None:
     (note,) = (tmp_path / "notes").glob("*.json")
     note.write_text("[5", "utf-8")
     assert noted(who) == ""
+
+
+def test_it_leaves_no_group_when_it_closes(broker: Broker, tmp_path: Path) -> None:
+    who = consumer(tmp_path)
+    who._coordinator = Membership()
+    who.close(autocommit=False)
+    assert broker.left == [False]
+
+
+class Membership:
+    """A member until it is told to forget it."""
+
+    member = True
+
+    def reset_generation(self) -> None:
+        self.member = False
