@@ -15,7 +15,7 @@ from pipeline.topics import admin
 from schemas.errors import ConfigurationError
 
 
-def admit(settings: Settings, *, reads: Collection[str], writes: Collection[str], group: str) -> None:
+def admit(settings: Settings, *, reads: Collection[str], writes: Collection[str], group: str | None = None) -> None:
     """Return where the broker grants all that is needed, whether or not the topics exist yet, or does not tell.
 
     Raises ConfigurationError that names every right that is missing, also where the broker refuses the connection;
@@ -27,7 +27,7 @@ def admit(settings: Settings, *, reads: Collection[str], writes: Collection[str]
     with admin(settings) as client:
         granted = _on_topics(client, [*reads, *writes])
         missing = [f"{right.title()} on topic {topic}" for right, topic in wanted if not _has(granted[topic], right)]
-        if not _has(_on_group(client, group, Backoff(settings.kafka_request_timeout_ms / 1000)), "READ"):
+        if group and not _has(_on_group(client, group, Backoff(settings.kafka_request_timeout_ms / 1000)), "READ"):
             missing.append(f"Read on group {group}")
     if missing:
         user = settings.kafka_sasl_username or "of this certificate"

@@ -24,9 +24,12 @@ class Waiting:
 
 
 class Backlog:
-    """Connects at the first question and stays connected; for one thread. Reading a group's topic is right enough to ask."""
+    """Connects at the first question and stays connected; for one thread. Reading a group's topic is right enough to ask.
 
-    def __init__(self, settings: Settings, group: str) -> None:
+    Without a group nothing is committed: only what waits from a known position on means something.
+    """
+
+    def __init__(self, settings: Settings, group: str | None = None) -> None:
         self._settings = settings
         self._group = group
         self._open = ExitStack()
@@ -45,7 +48,7 @@ class Backlog:
 
     def _ask(self, client: KafkaAdminClient, places: list[TopicPartition]) -> dict[tuple[str, int], Waiting]:
         ends = _offsets(client, places, OffsetSpec.LATEST)
-        committed = client.list_group_offsets({self._group: places}).get(self._group, {})
+        committed = client.list_group_offsets({self._group: places}).get(self._group, {}) if self._group else {}
         first = {place: max(0, committed[place].offset) if place in committed else 0 for place in places}
         behind = [place for place in places if first[place] < ends[place]]
         oldest = _offsets(client, behind, OffsetSpec.EARLIEST) if behind else {}  # retention may have taken what nobody read

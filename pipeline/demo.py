@@ -71,7 +71,7 @@ def run_demo(file: Path, output: Path) -> int:
     output.mkdir(parents=True, exist_ok=True)
     settings = Settings(kafka_bootstrap=None, state_dir=output / "state")
     started = time.monotonic()
-    with running(settings, preprocess=1, workers=1, kafka_port=0, say=console.print) as system:
+    with running(settings, preprocess=1, workers=1, kafka_port=0, http_port=None, say=console.print) as system:
         console.print(f"ready in {time.monotonic() - started:.1f} s")
         _moderate(system, report, console)
         console.print("draining and stopping …")

@@ -19,6 +19,8 @@ BROKER_FILE: Final = "broker.json"
 """In the state folder: where the broker is that `llmos up` last started."""
 PRODUCER_BATCH_BYTES: Final = 256 << 10
 PRODUCER_LINGER_MS: Final = 5
+RECONNECT_MS: Final = 2_000
+"""Longest pause between two tries to connect; kafka-python's own is 30 s, so that it would notice the end of an outage late."""
 EMBEDDED_FETCH_WAIT_MS: Final = 20
 EMBEDDED_SESSION_TIMEOUT_MS: Final = 6_000
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:\d{1,5})?")
@@ -159,7 +161,11 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 def admin(settings: Settings) -> dict[str, Any]:
     """Options of every kafka-python client, and all that an admin client needs: a refusal shows at once, an absence in time."""
-    return connection(settings) | {"kafka_client": RefusalClient, "bootstrap_timeout_ms": settings.kafka_request_timeout_ms}
+    return connection(settings) | {
+        "kafka_client": RefusalClient,
+        "bootstrap_timeout_ms": settings.kafka_request_timeout_ms,
+        "reconnect_backoff_max_ms": RECONNECT_MS,
+    }
 
 
 def producer(settings: Settings) -> dict[str, Any]:

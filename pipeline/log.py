@@ -8,7 +8,7 @@ from typing import Final
 
 from pipeline.settings import Settings
 
-_QUIET: Final = ("kafka", "aiokafka", "faust", "mode", "asyncio", "httpx", "pipeline.preprocess.transport")
+_QUIET: Final = ("kafka", "aiokafka", "faust", "mode", "asyncio", "httpx", "uvicorn", "pipeline.preprocess.transport")
 _REPEAT_S: Final = 5
 """A library says the same again after so long at the earliest: without a broker some say it a thousand times a second."""
 _LINE: Final = "%(asctime)s %(levelname)-7s %(process_name)s[%(process)d] %(message)s"

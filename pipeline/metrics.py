@@ -18,6 +18,16 @@ BATCH_TOKENS: Final = Counter("llmos_batch_tokens", "Tokens given to models, wit
 BATCH_PADDED_TOKENS: Final = Counter("llmos_batch_padded_tokens", "The same, padding included.", ["model"])
 PROVIDER: Final = Gauge("llmos_provider", "1 for the ONNX Runtime provider that really runs.", ["model", "provider", "precision"])
 REPLIES_SKIPPED: Final = Counter("llmos_replies_skipped", "Replies whose topic does not exist.")
+GATEWAY_JOBS: Final = Counter("llmos_gateway_jobs", "Jobs that the gateway published, for a request or a batch.", ["kind"])
+GATEWAY_WAITING: Final = Gauge("llmos_gateway_jobs_waiting", "Jobs of requests and of batches without an outcome.", ["kind"])
+GATEWAY_LATE: Final = Counter("llmos_gateway_jobs_late", "Jobs that had no outcome while their request waited.")
+GATEWAY_OVERLOADED: Final = Counter("llmos_gateway_overloaded", "Requests turned away because too many jobs were waited for.")
+GATEWAY_REPLIES: Final = Counter("llmos_gateway_replies", "Records read from the gateway's reply topic.", ["kind"])
+GATEWAY_LOOKED_UP: Final = Counter("llmos_gateway_looked_up", "Outcomes found among all others, since no reply had come.")
+HTTP_REQUESTS: Final = Counter("llmos_http_requests", "Requests that the gateway answered.", ["route", "status"])
+HTTP_REQUEST_SECONDS: Final = Histogram("llmos_http_request_seconds", "From a request to its reply.", ["route"], buckets=_SECONDS)
+HTTP_STREAMS: Final = Gauge("llmos_http_streams", "Clients that listen to events.")
+POLICIES_BROKEN: Final = Gauge("llmos_policies_broken", "Policies that cannot be read as they are: the last good ones hold.")
 
 
 def serve_metrics(port: int) -> None:

@@ -5,7 +5,7 @@ with JobPublisher() as publisher:
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -37,6 +37,7 @@ class Delivery:
 class JobPublisher:
     """A context manager, for one thread. `on_delivered` and `on_failed` are called from another thread: be quick there.
 
+    `client` holds options of kafka-python's producer that are to differ from those of the settings.
     Leaving the context waits for every delivery and raises TransientError if any has failed; ConfigurationError where the
     broker refuses this user. What a callback has raised is raised there too.
     """
@@ -47,8 +48,10 @@ class JobPublisher:
         *,
         on_delivered: Callable[[Delivery], None] | None = None,
         on_failed: Callable[[Sequence[str], Exception], None] | None = None,
+        client: Mapping[str, Any] | None = None,
     ) -> None:
         self._settings = settings or Settings()
+        self._client = dict(client or {})
         self._on_delivered = on_delivered
         self._on_failed = on_failed
         self._room = threading.Condition()
@@ -60,7 +63,7 @@ class JobPublisher:
 
     def __enter__(self) -> Self:
         try:
-            self._producer = KafkaProducer(**options.producer(self._settings))
+            self._producer = KafkaProducer(**options.producer(self._settings) | self._client)
         except KafkaError as error:
             raise failure("no connection to Kafka", error) from error
         return self

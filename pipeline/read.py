@@ -66,13 +66,25 @@ class Reader:
             self._consumer.seek_to_beginning()
             return
         self._since_ms = int(since.timestamp() * 1000)
+        self.seek(self.offsets_since(self._since_ms))
+
+    def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Go on from these; one that is not there any more becomes the oldest that is."""
+        for place, offset in offsets.items():
+            self._consumer.seek(place, offset)
+
+    def ends(self) -> dict[TopicPartition, int]:
+        """The offset after the last record of every partition; the embedded broker may name it too low, and never too high."""
+        with _named("Kafka"):
+            return dict(self._consumer.end_offsets(list(self._consumer.assignment())))
+
+    def offsets_since(self, moment_ms: int) -> dict[TopicPartition, int]:
+        """Each partition's first offset not older than `moment_ms`, or its end; the embedded broker names the oldest."""
         places = self._consumer.assignment()
         with _named("Kafka"):
-            found = self._consumer.offsets_for_times(dict.fromkeys(places, self._since_ms))
-            ends = self._consumer.end_offsets(list(places))
-        for place in places:
-            later = found.get(place)
-            self._consumer.seek(place, later.offset if later else ends[place])
+            found = self._consumer.offsets_for_times(dict.fromkeys(places, moment_ms))
+        ends = self.ends()
+        return {place: later.offset if (later := found.get(place)) else ends[place] for place in places}
 
     def poll(self, timeout_ms: int = _POLL_MS) -> list[Any]:
         """Records that have come, perhaps none."""
@@ -82,10 +94,9 @@ class Reader:
 
     def records(self, *, follow: bool) -> Iterator[Any]:
         """Records one by one: until the ends as they are now, or for ever."""
-        with _named("Kafka"):
-            ends = self._consumer.end_offsets(list(self._consumer.assignment()))
+        ends = self.ends()
         unsure = set(ends)
-        while follow or self._is_before(ends):
+        while follow or self.is_before(ends):
             # The embedded broker finds no offset by time: it names the oldest.
             yield from (record for record in self.poll() if record.timestamp >= self._since_ms)
             # It also names an end too low by the rest of the last batch; what it says with a fetch is right.
@@ -93,9 +104,14 @@ class Reader:
                 ends[place] = max(ends[place], self._consumer.highwater(place))
                 unsure.discard(place)
 
-    def _is_before(self, ends: Mapping[TopicPartition, int]) -> bool:
+    def is_before(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether something lies before `ends` that was not polled yet."""
+        return any(position < ends[place] for place, position in self.positions().items())
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """The offset of every partition that the next poll goes on from."""
         with _named("Kafka"):
-            return any(self._consumer.position(place) < end for place, end in ends.items())
+            return {place: self._consumer.position(place) for place in self._consumer.assignment()}
 
 
 @contextmanager

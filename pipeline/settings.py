@@ -172,6 +172,9 @@ class Settings(BaseSettings):
         default=5_000, description="Jobs of batches without an outcome, at most; then the rest of the batch waits."
     )
     gateway_keep_hours: Positive = Field(default=24, description="How long outcomes of POST /v1/jobs can be asked for.")
+    gateway_jobs_max: Positive = Field(
+        default=1_000_000, description="Jobs of POST /v1/jobs that are kept, about; beyond that the oldest outcomes go early."
+    )
     gateway_files_bytes_max: Positive = Field(
         default=10 << 30, description="Disk that uploaded files and outputs may take, all together."
     )

@@ -1,9 +1,9 @@
 """The topics of the system: what must exist, with which options, and how far each group has read."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
@@ -26,6 +26,10 @@ from schemas.errors import ConfigurationError, TransientError
 
 _HOUR_MS = 3_600_000
 _REPLICAS_SAFE = 3
+REPLY_PARTITIONS = 4
+"""Of a gateway's reply topic: one process reads them all, and writers share them out."""
+REPLY_HOURS = 24
+"""How long replies are kept; a gateway that was away for longer finds its outcomes among all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,8 @@ def work_topics(settings: Settings) -> dict[str, str]:
     }
 
 
-def wanted_topics(settings: Settings) -> list[Topic]:
-    """Every topic that the settings ask for."""
+def wanted_topics(settings: Settings, reply_topics: Sequence[str] = ()) -> list[Topic]:
+    """Every topic that the settings ask for, and those of gateways."""
     hours, dead_hours = settings.topic_retention_hours, settings.dead_letter_retention_hours
     # A deadline and a missing time are judged by the broker's clock, so the broker must set the time of a job's record.
     jobs = {"message.timestamp.type": "LogAppendTime"}
@@ -84,6 +88,7 @@ def wanted_topics(settings: Settings) -> list[Topic]:
         _topic(settings, settings.flagged_topic, hours),
         _topic(settings, settings.dead_letters_topic, dead_hours, record_factor=2),
         _topic(settings, settings.replays_topic, dead_hours),
+        *(_reply_topic(settings, name) for name in reply_topics),
     ]
 
 
@@ -92,6 +97,11 @@ def _topic(settings: Settings, name: str, hours: int, *, configs: dict[str, str]
     safe = {"min.insync.replicas": "2"} if replication >= _REPLICAS_SAFE else {}
     limits = {"retention.ms": str(hours * _HOUR_MS), "max.message.bytes": str(record_factor * settings.record_bytes_max)}
     return Topic(name, settings.topic_partitions, replication, limits | safe | (configs or {}))
+
+
+def _reply_topic(settings: Settings, name: str) -> Topic:
+    # A dead letter is replied with as well, so a record may be as large as there.
+    return replace(_topic(settings, name, REPLY_HOURS, record_factor=2), partitions=REPLY_PARTITIONS)
 
 
 @contextmanager
@@ -109,9 +119,9 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
         options.close(client)
 
 
-def create_topics(settings: Settings) -> tuple[list[str], list[str]]:
+def create_topics(settings: Settings, reply_topics: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """Create what is missing; returns the names (created, already there). What is there is left as it is."""
-    wanted = wanted_topics(settings)
+    wanted = wanted_topics(settings, reply_topics)
     with admin(settings) as client:
         there = set(client.list_topics())
         missing = [topic for topic in wanted if topic.name not in there]
@@ -140,12 +150,13 @@ def _create(client: KafkaAdminClient, topic: Topic) -> None:
 
 
 def describe_topics(settings: Settings) -> tuple[list[Described], list[Lag]]:
-    """Every topic of the system and the lag of every group on what it reads."""
-    names = [topic.name for topic in wanted_topics(settings)]
+    """Every topic of the system, reply topics that there are, and the lag of every group on what it reads."""
     groups = {settings.preprocess_group: settings.jobs_topic}
     groups |= {settings.worker_group(model): topic for model, topic in work_topics(settings).items()}
     with admin(settings) as client:
         there = set(client.list_topics())
+        replies = sorted(name for name in there if name.startswith(settings.reply_prefix))
+        names = [topic.name for topic in wanted_topics(settings, replies)]
         found = {topic["name"]: topic for topic in client.describe_topics([name for name in names if name in there])}
         ends = {name: _ends(client, name, len(topic["partitions"])) for name, topic in found.items()}
         described = [_described(name, found, ends) for name in names]

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import to_json
 
 from schemas.base import Message, Timestamp
-from schemas.codes import Code
+from schemas.codes import Code, Verdict
 from schemas.work import Source
 
 _READABLE_BYTES: Final = 4096
@@ -97,6 +97,11 @@ class DeadLetter(Message):
     attempts: int = Field(ge=1, description="Tries so far, those before its replays included.")
     versions: dict[str, str] = Field(description="Versions of llmos and, where known, of the model.")
     reply_to: str | None = None
+    unscored_verdict: Verdict | None = Field(
+        default=None,
+        exclude_if=lambda verdict: verdict is None,
+        description="What the tenant's policy makes of a text without scores, where the tenant is known.",
+    )
     failed_at: Timestamp
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue
 from schemas.base import Message, Timestamp
 from schemas.bundles import Probability, Sha256
 from schemas.codes import Signal, Verdict
+from schemas.policies import WordHits
 
 
 class LabelScore(Message):
@@ -32,7 +33,7 @@ class PolicyRef(Message):
 
     name: str
     release: str
-    sha256: Sha256 = Field(description="Checksum of the policy file.")
+    sha256: Sha256 = Field(description="Checksum of the policy file, and of the word files that it names.")
 
 
 class Coverage(Message):
@@ -64,6 +65,9 @@ class InferenceResult(Message):
     verdict: Verdict
     labels: tuple[LabelScore, ...]
     signals: tuple[Signal, ...] = Field(default=(), description="What had to be folded before the text could be scored.")
+    words: WordHits | None = Field(
+        default=None, exclude_if=lambda words: words is None, description="What the text holds of the policy's word lists."
+    )
     language: str
     model: ModelRef
     policy: PolicyRef

@@ -32,9 +32,11 @@ import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from schemas.base import Message
+from schemas.bundles import Sha256
 from schemas.codes import Code, Signal
 from schemas.errors import MessageError
 from schemas.jobs import TextJob
+from schemas.policies import WordHits
 
 MAGIC: Final = b"LLMW"
 VERSION: Final = 1
@@ -67,6 +69,14 @@ class WorkItem(Message):
     accepted_ms: int = Field(description="Unix milliseconds: the job's record reached the broker.")
     received_ms: int = Field(description="Unix milliseconds: preprocess took it up.")
     tried: int = Field(default=0, ge=0, exclude_if=lambda tried: tried == 0, description="Tries before it was replayed.")
+    words: WordHits | None = Field(
+        default=None, exclude_if=lambda words: words is None, description="What the text holds of the policy's word lists."
+    )
+    words_policy: Sha256 | None = Field(
+        default=None,
+        exclude_if=lambda policy: policy is None,
+        description="Checksum of the policy whose lists were looked for; another policy's lists must be looked for anew.",
+    )
 
 
 class WorkDescription(Message):

@@ -19,7 +19,7 @@ from pipeline.backoff import Backoff
 from pipeline.bundles import Bundle, open_bundle, verify_bundle
 from pipeline.dead_letter_guard import guarded
 from pipeline.log import configure_logging
-from pipeline.policies import load_policies
+from pipeline.policy_book import PolicyBook
 from pipeline.refusal import failure
 from pipeline.settings import Settings
 from pipeline.stacks import stacks
@@ -27,7 +27,7 @@ from pipeline.watchdog import Watchdog
 from schemas.errors import ConfigurationError
 from schemas.results import ModelRef
 from workers.delivery import Deliverer
-from workers.faults import with_faults
+from workers.faults import with_failing_tokens, with_faults
 from workers.infer import Inference
 from workers.loop import Loop
 from workers.progress import WorkerProgress
@@ -87,20 +87,20 @@ def run_worker(settings: Settings) -> None:
 
 
 def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder, Inference]:
-    policies = load_policies(settings.policies_dir)
+    policies = PolicyBook(settings.policies_dir)
     session = open_session(bundle, settings)
     spec = bundle.manifest
     inference = Inference(
-        session.run,
+        with_failing_tokens(session.run),
         labels=len(spec.labels),
         pad_id=spec.tokenizer.pad_id,
         tokens_max=settings.worker_batch_tokens,
         model=spec.name,
     )
     warm_up(inference, bundle)
-    prove(inference, bundle, policies)
+    prove(inference, bundle, policies.current)
     model = ModelRef(name=spec.name, release=spec.release, precision=session.file.precision, sha256=session.file.sha256)
-    recorder = Recorder(settings, spec, model, _clock_ms)
+    recorder = Recorder(settings, spec, model, policies, _clock_ms)
     return Scorer(bundle, inference, policies, recorder, _clock_ms), recorder, inference
 
 

@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 
 from pipeline.bundles import Bundle
+from pipeline.decide import calibrate, decide
 from pipeline.policies import LoadedPolicy
 from pipeline.preprocess.tokenise import Tokenizer, cut_windows
 from pipeline.text.language import LanguageDetector
 from pipeline.text.normalise import normalise
 from schemas.bundles import Canary
 from schemas.errors import BundleError
-from workers.decide import calibrate, decide
 from workers.fold import fold, probabilities
 from workers.infer import Inference
 from workers.plan import BUCKETS

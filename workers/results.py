@@ -7,6 +7,8 @@ from typing import Final
 
 from pipeline import metrics
 from pipeline.outgoing import Outgoing
+from pipeline.policies import unscored_verdict
+from pipeline.policy_book import PolicyBook
 from pipeline.settings import Settings
 from schemas.base import timestamp_from_ms
 from schemas.bundles import BundleManifest
@@ -14,6 +16,7 @@ from schemas.codes import Verdict
 from schemas.dead_letters import DeadLetter, Original, RawBytes
 from schemas.errors import MessageError
 from schemas.jobs import TextJob
+from schemas.policies import WordHits
 from schemas.results import Coverage, InferenceResult, LabelScore, ModelRef, PolicyRef, Timings
 from schemas.work import Source, WorkItem
 
@@ -28,6 +31,7 @@ class Scored:
     item: WorkItem
     verdict: Verdict
     labels: tuple[LabelScore, ...]
+    words: WordHits | None = None
     policy: PolicyRef
     tokens_scored: int
     windows: int
@@ -39,9 +43,12 @@ class Scored:
 class Recorder:
     """Writes for one model."""
 
-    def __init__(self, settings: Settings, manifest: BundleManifest, model: ModelRef, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, manifest: BundleManifest, model: ModelRef, policies: PolicyBook, clock_ms: Callable[[], int]
+    ) -> None:
         self._settings = settings
         self._model = model
+        self._policies = policies
         self._tokenizer_sha256 = manifest.tokenizer.sha256
         self._clock_ms = clock_ms
         self._versions = {"llmos": version("llmos"), model.name: model.release}
@@ -91,6 +98,7 @@ class Recorder:
             attempts=attempts,
             versions=self._versions,
             reply_to=job.reply_to if job else None,
+            unscored_verdict=unscored_verdict(self._policies.current, job.tenant if job else None),
             failed_at=timestamp_from_ms(self._clock_ms()),
         )
 
@@ -103,6 +111,7 @@ class Recorder:
             verdict=scored.verdict,
             labels=scored.labels,
             signals=item.signals,
+            words=scored.words,
             language=item.language,
             model=self._model,
             policy=scored.policy,

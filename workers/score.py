@@ -1,6 +1,6 @@
 """The whole of a worker on one screen: work batches in, results and dead letters out. Pure but for the model and the clock.
 
-windows → logits → probabilities → folded → calibrated → verdict → result
+windows → logits → probabilities → folded → calibrated → verdict, with the words found → result
                  └── a job whose window failed ──────────→ dead letter
 """
 
@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.bundles import Bundle
+from pipeline.decide import calibrate, decide
 from pipeline.outgoing import Outgoing
 from pipeline.policies import LoadedPolicy, policy_of
+from pipeline.policy_book import PolicyBook
+from pipeline.text.normalise import normalise
 from schemas.codes import Code
 from schemas.errors import MessageError
+from schemas.policies import WordHits
 from schemas.work import Source, WorkBatch, WorkItem
-from workers.decide import calibrate, decide
 from workers.fold import Floats, fold, probabilities, tokens_covered
 from workers.infer import Inference, Window
 from workers.results import Recorder, Scored
@@ -47,7 +50,7 @@ class Scorer:
         self,
         bundle: Bundle,
         inference: Inference,
-        policies: Mapping[str, LoadedPolicy],
+        policies: PolicyBook,
         recorder: Recorder,
         clock_ms: Callable[[], int],
     ) -> None:
@@ -59,6 +62,7 @@ class Scorer:
 
     def score(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
         """What the records lead to, every job exactly once; raises TransientError for a lost device."""
+        policies = self._policies.refresh()
         started_ms = self._clock_ms()
         outgoing = [out for record in records for out in self._refused(record)]
         jobs = [job for record in records if not self._why_not(record) for job in _jobs(record)]
@@ -66,7 +70,7 @@ class Scorer:
             raw = self._raw_scores(jobs)
             scores = calibrate(raw, self._manifest.labels)
             for job, one_raw, one_score in zip(jobs, raw, scores, strict=True):
-                outgoing.extend(self._finish(job, one_raw, one_score, started_ms))
+                outgoing.extend(self._finish(job, policies, one_raw, one_score, started_ms))
         return outgoing
 
     def _why_not(self, record: WorkRecord) -> MessageError | None:
@@ -101,21 +105,25 @@ class Scorer:
             ]
         )
 
-    def _finish(self, job: _Job, raw: Floats, scores: Floats, started_ms: int) -> Iterator[Outgoing]:
+    def _finish(
+        self, job: _Job, policies: Mapping[str, LoadedPolicy], raw: Floats, scores: Floats, started_ms: int
+    ) -> Iterator[Outgoing]:
         if not np.isfinite(raw).all():
             failed = MessageError(Code.INFERENCE_FAILED, "the model failed on this text alone")
             return self._recorder.bury(job.item, failed, job.record.attempt)
         try:
-            loaded = policy_of(self._policies, job.item.job.tenant)
+            loaded = policy_of(policies, job.item.job.tenant)
         except MessageError as error:
             return self._recorder.bury(job.item, error, job.record.attempt)
-        verdict, labels = decide(raw, scores, self._manifest.labels, loaded.policy, job.item.language)
+        words = _words(job.item, loaded)
+        verdict, labels = decide(raw, scores, self._manifest.labels, loaded.policy, job.item.language, words)
         covered = tokens_covered(np.array([len(window) for window in job.windows]), self._manifest.windows)
         assert isinstance(job.record.batch, WorkBatch), "refused records hold no jobs"
         scored = Scored(
             item=job.item,
             verdict=verdict,
             labels=labels,
+            words=words,
             policy=loaded.ref,
             tokens_scored=covered,
             windows=len(job.windows),
@@ -124,6 +132,13 @@ class Scorer:
             started_ms=started_ms,
         )
         return self._recorder.results(scored)
+
+
+def _words(item: WorkItem, loaded: LoadedPolicy) -> WordHits | None:
+    """What the text holds of the policy's lists: as preprocess found it, or anew where that had another policy."""
+    if loaded.phrases is None or item.words_policy == loaded.ref.sha256:
+        return item.words if loaded.phrases else None
+    return loaded.phrases.find(normalise(item.job.text).text)
 
 
 def _jobs(record: WorkRecord) -> Iterator[_Job]:

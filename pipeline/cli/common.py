@@ -38,12 +38,20 @@ def settings_of(bootstrap: str | None = None, **changes: Any) -> Settings:  # no
 
 
 def parse_since(text: str | None, option: str = "--since") -> datetime | None:
-    """The moment that `text` names; raises ConfigurationError, which names the option."""
-    if text is None:
-        return None
-    ago = re.fullmatch(r"(\d+)([smhd])", text)
+    """The moment that `text` names, where 10m is ten minutes ago; raises ConfigurationError, which names the option."""
+    return None if text is None else _moment(text, option, -1)
+
+
+def parse_until(text: str | None, option: str) -> datetime | None:
+    """The moment that `text` names, where 10m is in ten minutes; raises ConfigurationError, which names the option."""
+    return None if text is None else _moment(text, option, 1)
+
+
+def _moment(text: str, option: str, direction: int) -> datetime:
+    span = re.fullmatch(r"(\d+)([smhd])", text)
     try:
-        moment = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
+        distance = timedelta(**{_UNITS[span[2]]: int(span[1])}) if span else timedelta()
+        moment = datetime.now(UTC) + direction * distance if span else datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise ConfigurationError(f"{option} {text!r} is neither like 10m nor like 2026-11-24T08:00:00Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import dead_letters, demo, models, publish, results, schemas, settings, stages, topics, up
+from pipeline.cli import (
+    dead_letters,
+    demo,
+    gateway,
+    keys,
+    models,
+    policy,
+    publish,
+    results,
+    schemas,
+    settings,
+    stages,
+    topics,
+    up,
+)
 
 EPILOG = (
     "Exit codes: 0 done · 1 done, but some rows were refused or ended as dead letters · 2 wrong usage · "
@@ -31,7 +45,10 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(topics.app, name="topics")
 app.command("preprocess")(stages.preprocess)
 app.command("worker")(stages.worker)
+app.command("gateway")(gateway.gateway)
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(policy.app, name="policy")
 app.add_typer(schemas.app, name="schemas")
 app.command("settings")(settings.settings)
 

@@ -7,6 +7,7 @@ import typer
 from pipeline.cli.common import OUT, Bootstrap, Since, command, parse_since, plain, settings_of
 from pipeline.read import ResultReader
 from schemas.codes import Verdict
+from schemas.policies import WordHits
 from schemas.results import InferenceResult
 
 _COLOURS = {Verdict.ALLOW: "green", Verdict.REVIEW: "yellow", Verdict.BLOCK: "red"}
@@ -30,10 +31,17 @@ def results(
 
 
 def line(result: InferenceResult) -> str:
-    """A result on one line, in rich's markup: verdict, id, language, the labels that count, what was folded."""
+    """A result on one line, in rich's markup: verdict, id, language, the labels and phrases that count, what was folded."""
     over = [f"{score.label} {score.score:.2f}" for score in result.labels if score.over_threshold]
     top = max(result.labels, key=lambda score: score.score)
-    said = ", ".join(over) or f"{top.label} {top.score:.2f}"
+    said = ", ".join([*over, *_words(result.words)]) or f"{top.label} {top.score:.2f}"
     folded = f" folded: {', '.join(result.signals)}" if result.signals else ""
     colour = _COLOURS[result.verdict]
     return f"[{colour}]{result.verdict:6}[/] {plain(result.job_id)} {plain(result.language)} {said}{folded}"
+
+
+def _words(words: WordHits | None) -> list[str]:
+    if words is None:
+        return []
+    lists = {"block": words.block, "review": words.review, "allow": words.allow}
+    return [f"word {number} of {name}" for name, numbers in lists.items() for number in numbers]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -14,9 +15,17 @@ app = typer.Typer(help="Make the topics, and see how far each group has read.", 
 
 @app.command()
 @command
-def create(bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
+def create(
+    bootstrap: Bootstrap = None,
+    gateway: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Also the reply topic of the gateway whose --instance-id is NAME; may be given again."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Create what is missing, with partitions, replication and retention from the settings; what is there stays as it is."""
-    created, there = topics.create_topics(settings_of(bootstrap))
+    reply_topics = [settings_of(bootstrap, instance_id=name).gateway_topic for name in gateway or ()]
+    created, there = topics.create_topics(settings_of(bootstrap), reply_topics)
     if as_json:
         typer.echo(json.dumps({"created": created, "there": there}))
         return

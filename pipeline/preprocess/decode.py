@@ -5,7 +5,7 @@ In: a record's bytes and place. Out: jobs in the record's order, each accepted o
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,7 @@ class Rejected:
     original: bytes | None
     job_id: str | None
     reply_to: str | None = None
+    tenant: str | None = None
 
 
 def decode(record: JobRecord, record_bytes_max: int) -> Iterator[Accepted | Rejected]:
@@ -119,7 +120,8 @@ def _decode_one(record: JobRecord, value: Any, index: int | None, stray: bool) -
     except MessageError as error:
         original = record.value if index is None else _dump(value, "surrogateescape" if stray else "strict")
         job_id = _text(given.get("job_id")) or _known(record, index)
-        return Rejected(_utf8_error(error, original), record, source, original, job_id)
+        tenant = _tenant(given) if given else None
+        return Rejected(_utf8_error(error, original), record, source, original, job_id, tenant=tenant)
     return Accepted(job, source, record.timestamp_ms, tried_before(record.headers))
 
 
@@ -157,6 +159,11 @@ def _text(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     return value[: 2 * ID_CHARACTERS_MAX].encode("utf-8", "replace").decode()
+
+
+def _tenant(given: Mapping[str, Any]) -> str | None:
+    tenant = given.get("tenant", TextJob.model_fields["tenant"].default)
+    return tenant if isinstance(tenant, str) else None
 
 
 def _source(record: JobRecord, index: int | None) -> Source:

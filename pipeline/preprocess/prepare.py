@@ -1,4 +1,4 @@
-"""Jobs to rows: normalise, detect the language, choose policy and model, tokenise, cut windows. Pure; the heart of preprocess.
+"""Jobs to rows: normalise, detect the language, choose policy and model, look for its words, tokenise, cut windows. Pure.
 
 In: accepted jobs. Out: for each, in order, a `Prepared` row or the `MessageError` that says why there is none.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.bundles import Bundle
 from pipeline.policies import LoadedPolicy, policy_of
+from pipeline.policy_book import PolicyBook
 from pipeline.preprocess.decode import Accepted
 from pipeline.preprocess.tokenise import Ids, Tokenizer, cut_windows
 from pipeline.routing import RoutingTable
@@ -29,10 +30,10 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All that decides what becomes of a job, loaded and checked at start."""
+    """All that decides what becomes of a job, loaded and checked at start; policies alone may change later."""
 
     routes: RoutingTable
-    policies: Mapping[str, LoadedPolicy]
+    policies: PolicyBook
     models: Mapping[str, ServedModel]
     detect_language: Callable[[str], str]
     tokens_max: int
@@ -51,6 +52,7 @@ class Prepared:
 @dataclass(frozen=True, slots=True)
 class _Routed:
     accepted: Accepted
+    policy: LoadedPolicy
     text: NormalisedText
     language: str
     model: str
@@ -66,17 +68,17 @@ def prepare(jobs: Sequence[Accepted], rules: Rules, received_ms: int) -> list[Pr
 def _route(accepted: Accepted, rules: Rules) -> _Routed | MessageError:
     job = accepted.job
     try:
+        policy = policy_of(rules.policies.current, job.tenant)
         _check(accepted, rules)
         text = _scorable(job.text)
         language = primary_subtag(job.language) if job.language else rules.detect_language(text.text)
-        return _Routed(accepted, text, language, rules.routes.model(job.task, language, job.tenant))
+        return _Routed(accepted, policy, text, language, rules.routes.model(job.task, language, job.tenant))
     except MessageError as error:
         return error
 
 
 def _check(accepted: Accepted, rules: Rules) -> None:
     job = accepted.job
-    policy_of(rules.policies, job.tenant)
     if job.reply_to is not None and not job.reply_to.startswith(rules.reply_prefix):
         raise MessageError(Code.REPLY_TO_NOT_ALLOWED, f"reply topics begin with {rules.reply_prefix}", "reply_to")
     # Against the broker's time of the record, not the clock: a replay must decide the same.
@@ -109,6 +111,7 @@ def _cut(entry: _Routed, ids: Ids, rules: Rules, received_ms: int) -> Prepared |
     if len(ids) > rules.tokens_max:
         return MessageError(Code.TOO_MANY_TOKENS, f"{len(ids):,} tokens are more than {rules.tokens_max:,}", "text")
     manifest = rules.models[entry.model].bundle.manifest
+    phrases = entry.policy.phrases
     item = WorkItem(
         job=entry.accepted.job,
         language=entry.language,
@@ -118,6 +121,8 @@ def _cut(entry: _Routed, ids: Ids, rules: Rules, received_ms: int) -> Prepared |
         accepted_ms=entry.accepted.accepted_ms,
         received_ms=received_ms,
         tried=entry.accepted.tried,
+        words=phrases.find(entry.text.text) if phrases else None,
+        words_policy=entry.policy.ref.sha256 if phrases else None,
     )
     windows = cut_windows(ids, manifest.windows, manifest.tokenizer.begin_id, manifest.tokenizer.end_id)
     return Prepared(entry.model, item, windows)

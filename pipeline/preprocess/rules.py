@@ -1,7 +1,7 @@
-"""Reads all that decides what becomes of a job, once at start, so that a mistake in a file stops the process and no job."""
+"""Reads all that decides what becomes of a job at start, so that a mistake in a file stops the process and no job."""
 
 from pipeline.bundles import open_bundle
-from pipeline.policies import load_policies
+from pipeline.policy_book import PolicyBook
 from pipeline.preprocess.prepare import Rules, ServedModel
 from pipeline.preprocess.tokenise import Tokenizer
 from pipeline.routing import load_routes
@@ -14,7 +14,7 @@ def load_rules(settings: Settings) -> Rules:
     routes = load_routes(settings.routes_file)
     return Rules(
         routes=routes,
-        policies=load_policies(settings.policies_dir),
+        policies=PolicyBook(settings.policies_dir),
         models={name: _served(settings, name) for name in sorted(routes.models)},
         detect_language=LanguageDetector().detect,
         tokens_max=settings.tokens_max,

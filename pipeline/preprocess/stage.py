@@ -1,6 +1,6 @@
-"""The whole of preprocess on one screen: records in, records out. Pure but for the clock it is given, and its guard's memory.
+"""The whole of preprocess on one screen: records in, records out. Pure but for its clock, its guard's memory and its policies.
 
-decode → prepare (validate · normalise · route · tokenise · cut) → pack → work records
+decode → prepare (validate · normalise · route · words · tokenise · cut) → pack → work records
    └────────────┴── whatever cannot go on ──────────────────────→ dead letters
 """
 
@@ -12,6 +12,7 @@ from typing import Final
 from pipeline import metrics
 from pipeline.dead_letter_guard import DeadLetterGuard
 from pipeline.outgoing import Outgoing
+from pipeline.policies import unscored_verdict
 from pipeline.preprocess.decode import Accepted, JobRecord, Rejected, decode
 from pipeline.preprocess.packing import pack_rows
 from pipeline.preprocess.prepare import Prepared, Rules, prepare
@@ -44,6 +45,7 @@ class Stage:
 
         Raises DeadLetterLimitError where too many do, TransientError where the machine is short of something.
         """
+        self._rules.policies.refresh()
         received_ms = self._clock_ms()
         decoded = [(record, outcome) for record in records for outcome in decode(record, self._settings.record_bytes_max)]
         accepted = [(record, outcome) for record, outcome in decoded if isinstance(outcome, Accepted)]
@@ -108,6 +110,7 @@ class Stage:
             attempts=1 + tried_before(record.headers),
             versions=_VERSIONS,
             reply_to=rejected.reply_to,
+            unscored_verdict=unscored_verdict(self._rules.policies.current, rejected.tenant),
             failed_at=timestamp_from_ms(self._clock_ms()),
         )
 
@@ -116,4 +119,4 @@ def _rejected(record: JobRecord, accepted: Accepted, error: MessageError) -> Rej
     job = accepted.job
     bulk = accepted.source.index is not None
     original = job.__pydantic_serializer__.to_json(job) if bulk else record.value
-    return Rejected(error, record, accepted.source, original, job.job_id, job.reply_to)
+    return Rejected(error, record, accepted.source, original, job.job_id, job.reply_to, job.tenant)

@@ -42,8 +42,9 @@ DRAIN_S: Final = 180
 FAULTS_END_S: Final = 120
 """How much later than planned the last fault may be over."""
 _TICK_S: Final = 0.05
-NOT_EMBEDDED: Final = ("broker",)
-"""Faults that the embedded broker cannot have: it keeps no log."""
+NOT_EMBEDDED: Final = ("broker", "poison")
+"""Faults that the embedded broker cannot have, for it keeps no log, or not so often: each of the five deaths of a poisonous text
+costs its worker half a session before it is back in its group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,7 +128,7 @@ class Sender:
     def good(self, text: str) -> None:
         """A job that must succeed, in a bulk record."""
         self._bulk.append(self._named("good", {"text": text}, None))
-        if len(self._bulk) == BULK:
+        if len(self._bulk) >= BULK:
             self.flush()
 
     def bad(self, kind: str, what: dict[str, Any] | bytes | None, code: Code | None) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.support.brokers import kafka_folder
 
 SEED, MINUTES, RATE = "7", "0.75", "80"
-FAULTS = {"apache": "kill,term,pause,add,broker,poison", "embedded": "kill,term,pause,add,cut,poison"}
+FAULTS = {"apache": "kill,term,pause,add,broker,poison", "embedded": "kill,term,pause,add,cut"}
 """What each broker can have in a short run; freezes and long cuts need minutes to settle."""
 
 

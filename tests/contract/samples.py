@@ -15,15 +15,18 @@ MESSAGES: Final[dict[str, tuple[type[Message], str]]] = {
     "text-job.json": (TextJob, "text-job"),
     "text-job-minimal.json": (TextJob, "text-job"),
     "inference-result.json": (InferenceResult, "inference-result"),
+    "inference-result-words.json": (InferenceResult, "inference-result"),
     "dead-letter-of-job.json": (DeadLetter, "dead-letter"),
     "dead-letter-of-record.json": (DeadLetter, "dead-letter"),
+    "dead-letter-unscored.json": (DeadLetter, "dead-letter"),
     "replay.json": (Replay, "replay"),
     "policy.json": (Policy, "policy"),
+    "policy-words.json": (Policy, "policy"),
     "bundle-manifest.json": (BundleManifest, "bundle-manifest"),
 }
 """File, its model and the name of its JSON Schema."""
 BULK: Final = "text-jobs.json"
-WORK: Final = ("work-batch.bin", "work-batch-small-vocabulary.bin")
+WORK: Final = ("work-batch.bin", "work-batch-small-vocabulary.bin", "work-batch-words.bin")
 WORDS: Final = "vocabulary.json"
 """Tasks, verdicts, signals and codes."""
 

@@ -15,6 +15,8 @@ from schemas.base import Message
 from schemas.codes import Code, Signal, Task, Verdict
 from schemas.dead_letters import DeadLetter
 from schemas.jobs import TextJob, parse_job
+from schemas.policies import Policy, WordFile, WordHits
+from schemas.results import InferenceResult
 from schemas.work import WorkDescription, pack, unpack
 from tests.contract.samples import BULK, GOLDEN, MESSAGES, WORDS, WORK, golden
 
@@ -62,6 +64,25 @@ def test_a_job_means_what_it_meant() -> None:
     assert job.text == 'You id\u200bi0t 😀 你好\n"quoted" \\ \0'
     assert job.metadata["big"] == 12345678901234567890123
     assert job.created_at.isoformat() == "2026-11-24T08:00:00.250000+00:00"
+
+
+def test_word_hits_and_the_verdict_on_an_unscored_text_mean_what_they_meant() -> None:
+    words = InferenceResult.model_validate_json(golden("inference-result-words.json")).words
+    assert words == WordHits(block=(3, 17), review=(2,), allow=(5,), nothing_else=True)
+    assert DeadLetter.model_validate_json(golden("dead-letter-unscored.json")).unscored_verdict is Verdict.REVIEW
+    policy = Policy.model_validate_json(golden("policy-words.json"))
+    assert (policy.unscored_verdict, policy.words.block) == (Verdict.BLOCK, ("buy followers", "卖号"))
+    assert policy.words.review == WordFile(file="acme.review.txt")
+    found, none = unpack(golden("work-batch-words.bin")).description.items
+    assert (found.words, none.words) == (WordHits(review=(4,)), None)
+    assert found.words_policy == none.words_policy == "f" * 64
+
+
+@pytest.mark.parametrize("name", ["inference-result.json", "dead-letter-of-job.json"])
+def test_what_a_message_does_not_hold_is_not_written(name: str) -> None:
+    model, _ = MESSAGES[name]
+    written = json.loads(model.model_validate_json(golden(name)).model_dump_json())
+    assert written.keys().isdisjoint({"words", "unscored_verdict"})
 
 
 def test_a_dead_letter_gives_its_bytes_back() -> None:

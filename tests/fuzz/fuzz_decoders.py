@@ -19,6 +19,7 @@ from functools import cache
 from itertools import islice, takewhile
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
@@ -60,7 +61,9 @@ MORSELS: Final = (
 
 @cache
 def _stage() -> Stage:
-    return Stage(Settings(record_bytes_max=RECORD_BYTES_MAX), cast("Any", None), lambda: AT_MS)
+    settings = Settings().model_copy(update={"record_bytes_max": RECORD_BYTES_MAX})
+    nobody = SimpleNamespace(policies=SimpleNamespace(current={}))
+    return Stage(settings, cast("Any", nobody), lambda: AT_MS)
 
 
 def read_jobs(data: bytes | None) -> list[str]:

@@ -208,10 +208,11 @@ def _caught_up(overseer: Installation, group: int) -> bool:
 def flow(place: Installation, bob: Bob, overseer: Installation) -> dict[str, tuple[int, str]]:
     """A job of each fate on its way from topics to replay; before each process starts, bob gets its rights and no others."""
     steps = {
-        "admin": lambda: in_process(place, "topics", "create"),
+        "admin": lambda: in_process(place, "topics", "create", "--gateway", "gateway"),
         "publisher": lambda: in_process(place, "publish", "-"),
         "preprocess": lambda: work_off(place, overseer, "preprocess"),
         "worker": lambda: work_off(place, overseer, "worker"),
+        "gateway": lambda: serve_once(place),
         "reader": lambda: in_process(place, "results", "--format", "jsonl"),
         "replay": lambda: in_process(place, "dead-letters", "replay", "--all", "--set", 'tenant="default"'),
     }
@@ -220,6 +221,13 @@ def flow(place: Installation, bob: Bob, overseer: Installation) -> dict[str, tup
         bob.may(*RIGHTS[who])
         done[who] = step()
     return done
+
+
+def serve_once(place: Installation) -> tuple[int, str]:
+    """A gateway that gets ready, so it can read and publish; its exit code, and all that it said."""
+    gateway = place.stage("gateway", LLMOS_HTTP_PORT="0")
+    gateway.start()
+    return gateway.terminate(), gateway.log
 
 
 def in_process(place: Installation, *arguments: str, **changes: str) -> tuple[int, str]:
@@ -251,15 +259,16 @@ def test_no_password_is_in_logs_metrics_or_output_at_debug_level(flow: dict[str,
     assert all("bob-secret" not in said for _, said in flow.values())
 
 
+STAGES: Final = ("preprocess", "worker", "gateway")
 REPLIES: Final = "llmos.replies."
-NEEDED: Final = {who: [right for right in RIGHTS[who] if right.name != REPLIES] for who in ("preprocess", "worker")}
+NEEDED: Final = {who: [right for right in RIGHTS[who] if right.name != REPLIES] for who in STAGES}
 """Without a right to write replies they are skipped, and no more."""
 
 
 @pytest.mark.parametrize("who", NEEDED)
 def test_a_stage_without_rights_names_each_of_them_and_stops(place: Installation, bob: Bob, who: Any) -> None:
     bob.may()
-    stage = place.stage(who, f"{who}-without-rights")
+    stage = place.stage(who, f"{who}-without-rights", LLMOS_INSTANCE_ID=who, LLMOS_HTTP_PORT="0")
     stage.launch()
     assert stage.wait() == REFUSED, stage.log
     named = set(re.findall(r"(Read|Write) on (topic|group) ([a-z.-]+)", stage.log.replace(f".{NAME}.", ".")))
@@ -271,7 +280,7 @@ def test_one_missing_right_is_enough_to_be_named(place: Installation, bob: Bob, 
     bob.may(*(right for right in RIGHTS[who] if right != lost))
     reads = [right.name for right in NEEDED[who] if (right.operation, right.kind) == ("Read", "topic")]
     writes = [right.name for right in NEEDED[who] if right.operation == "Write"]
-    (group,) = [right.name for right in NEEDED[who] if right.kind == "group"]
+    group = next((right.name for right in NEEDED[who] if right.kind == "group"), None)
     with pytest.raises(ConfigurationError, match=rf"bob lacks rights: {lost.operation} on {lost.kind} {re.escape(lost.name)};"):
         admit(place.settings, reads=reads, writes=writes, group=group)
 
@@ -306,9 +315,9 @@ def test_a_command_without_one_of_its_rights_says_so_and_stops(
 @pytest.mark.parametrize("who", NEEDED)
 def test_a_right_that_is_taken_away_ends_the_stage(place: Installation, bob: Bob, flow: object, who: Any) -> None:
     bob.may(*RIGHTS[who])
-    stage = place.stage(who, f"{who}-robbed")
+    stage = place.stage(who, f"{who}-robbed", LLMOS_INSTANCE_ID=who, LLMOS_HTTP_PORT="0")
     stage.start()
-    wait_until(lambda: "assigned 1 partition" in stage.log, lambda: stage.log)
+    wait_until(lambda: "assigned 1 partition" in stage.log or "listening at" in stage.log, lambda: stage.log)
     bob.may(*(right for right in RIGHTS[who] if (right.operation, right.kind) != ("Read", "topic")))
     assert stage.wait() == REFUSED, stage.log
     assert "TopicAuthorizationFailedError" in stage.log
@@ -354,6 +363,7 @@ def test_preprocess_refuses_such_a_certificate_too(place: Installation) -> None:
         ("PLAIN", "publish -"),
         ("PLAIN", "preprocess"),
         ("PLAIN", "worker"),
+        ("PLAIN", "gateway --http-port 0"),
     ],
 )
 def test_a_wrong_password_is_named_at_once_and_never_shown(place: Installation, mechanism: str, command: str) -> None:
@@ -371,10 +381,10 @@ NOBODY: Final = {"LLMOS_TOPIC_PREFIX": "nobody", **HURRY}
 
 @pytest.mark.parametrize("who", NEEDED)
 def test_a_stage_waits_for_its_topics_creates_none_and_stops(overseer: Installation, who: Any) -> None:
-    stage = overseer.stage(who, f"{who}-without-topics", **NOBODY)
+    stage = overseer.stage(who, f"{who}-without-topics", LLMOS_HTTP_PORT="0", **NOBODY)
     stage.launch()
     assert stage.wait() == REFUSED, stage.log
-    assert "create them with `llmos topics create`" in stage.log
+    assert "create them with `llmos topics create" in stage.log
     assert not {topic for topic in overseer.topics() if topic.startswith("nobody")}
 
 

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from pipeline import exits
 from pipeline.embedded import die_with_parent
 from pipeline.kafka import BROKER_FILE
+from pipeline.system import GATEWAY_FILE
 from schemas.codes import Code, Verdict
 from tests.support.brokers import need_embedded_broker
 from tests.support.processes import STOP_S, Installation, installation
@@ -100,6 +102,23 @@ def test_jobs_come_back_and_the_other_commands_find_the_broker(up: Up) -> None:
     assert [group["lag"] for group in groups] == [0, 0]
 
 
+def test_the_gateway_answers_where_it_says_also_after_a_kill(up: Up) -> None:
+    url = json.loads((up.place.settings.state_dir / GATEWAY_FILE).read_text("utf-8"))["url"]
+    assert f"HTTP     {url} " in up.log
+
+    def flagged() -> bool | None:
+        try:
+            reply = httpx.post(f"{url}/v1/moderations", json={"input": "you idiot"}, timeout=30)
+        except httpx.TransportError:
+            return None
+        return bool(reply.json()["results"][0]["flagged"]) if reply.is_success else None
+
+    assert flagged() is True
+    os.kill(up.child("-m pipeline gateway"), signal.SIGKILL)
+    wait_until(lambda: "gateway died (exit code -9)" in up.log, lambda: up.log)
+    assert wait_until(flagged, lambda: up.log, STOP_S) is True
+
+
 def test_a_second_one_in_the_same_folder_is_refused(up: Up) -> None:
     done = up.place.llmos("up")
     assert done.returncode == exits.CONFIGURATION
@@ -134,14 +153,16 @@ def test_killed_children_are_started_again_and_nothing_is_lost(up: Up) -> None:
 
 def test_sigterm_drains_stops_everything_and_exits_0(up: Up) -> None:
     children = up.children()
-    assert len(children) == 3
+    assert len(children) == 4
     up.process.terminate()
     assert up.process.wait(STOP_S) == exits.OK, up.log
     assert up.log.endswith("stopped\n")
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
     state = up.place.settings.state_dir
     assert not (state / BROKER_FILE).exists()
+    assert not (state / GATEWAY_FILE).exists()
     assert not list(state.glob("*.ready"))
     logs = {file.name: file.read_text("utf-8") for file in (state / "logs").glob("*.log")}
     assert "drained" in logs["worker-1.log"]
+    assert "drained" in logs["gateway.log"]
     assert "stopped" in logs["preprocess-1.log"]

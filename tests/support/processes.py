@@ -20,13 +20,18 @@ from tests.support.waiting import wait_until
 STOP_S: Final = 60
 """More than any grace period, so that a process that hangs fails the test and not the run."""
 CLI_S: Final = 120
-_COMMANDS: Final = {"preprocess": ("-m", "pipeline", "preprocess"), "worker": ("-m", "workers")}
+Kind = Literal["preprocess", "worker", "gateway"]
+_COMMANDS: Final[dict[Kind, tuple[str, ...]]] = {
+    "preprocess": ("-m", "pipeline", "preprocess"),
+    "worker": ("-m", "workers"),
+    "gateway": ("-m", "pipeline", "gateway"),
+}
 
 
 class Stage:
     """One stage as a process; it can be started, killed and started again."""
 
-    def __init__(self, kind: Literal["preprocess", "worker"], name: str, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, kind: Kind, name: str, environment: Mapping[str, str], folder: Path) -> None:
         self._command = [sys.executable, *_COMMANDS[kind]]
         self._ready_file = folder / f"{name}.ready"
         self._environment = {**environment, "LLMOS_READY_FILE": str(self._ready_file)}
@@ -110,7 +115,7 @@ class Installation:
         self.settings = _settings({**defaults, **environment})
         self._stages: list[Stage] = []
 
-    def stage(self, kind: Literal["preprocess", "worker"], name: str = "", **changes: str) -> Stage:
+    def stage(self, kind: Kind, name: str = "", **changes: str) -> Stage:
         """A stage, not yet started, with a stable name; pass LLMOS_INSTANCE_ID="" for one without."""
         name = name or kind
         stage = Stage(kind, name, {**self.environment, "LLMOS_INSTANCE_ID": name, **changes}, self.folder)

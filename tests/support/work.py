@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.bundles import Bundle, open_bundle
-from pipeline.policies import load_policies
+from pipeline.policy_book import PolicyBook
 from pipeline.preprocess.tokenise import Tokenizer, cut_windows
 from pipeline.settings import Settings
 from schemas.jobs import TextJob
@@ -61,8 +61,8 @@ class ToyWorker:
         )
         model = ModelRef(name=spec.name, release=spec.release, precision="fp32", sha256=session.file.sha256)
         self.now_ms = NOW_MS
-        self.policies = load_policies(self.settings.policies_dir)
-        self.recorder = Recorder(self.settings, spec, model, lambda: self.now_ms)
+        self.policies = PolicyBook(self.settings.policies_dir)
+        self.recorder = Recorder(self.settings, spec, model, self.policies, lambda: self.now_ms)
         self.scorer = Scorer(self.bundle, self.inference, self.policies, self.recorder, lambda: self.now_ms)
 
     @property

@@ -43,9 +43,10 @@ COMMANDS = list(commands(typer.main.get_command(app)))
 
 def test_every_command_of_the_product_is_there() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
-        *("", "up", "demo", "publish", "results", "preprocess", "worker", "settings"),
+        *("", "up", "demo", "publish", "results", "preprocess", "worker", "gateway", "settings"),
         *("dead-letters", "dead-letters list", "dead-letters show", "dead-letters replay"),
         *("topics", "topics create", "topics describe", "models", "models list", "models verify", "schemas", "schemas export"),
+        *("policy", "policy check", "policy show", "policy replay", "keys", "keys create", "keys list", "keys revoke"),
     }
 
 
@@ -76,8 +77,13 @@ def test_an_unknown_option_is_wrong_usage(words: tuple[str, ...]) -> None:
         ("dead-letters", "list", "--limit", "0"),
         ("dead-letters", "show"),
         ("models", "verify"),
+        ("policy", "check"),
+        ("policy", "replay"),
+        ("policy", "replay", "a", "--examples", "-1"),
         ("schemas", "export"),
         ("up", "--workers", "-1"),
+        ("up", "--http-port", "70000"),
+        ("gateway", "--http-port", "-1"),
     ],
     ids=" ".join,
 )
@@ -85,7 +91,9 @@ def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
     assert llmos(*words).exit_code == 2
 
 
-@pytest.mark.parametrize("words", [(), ("topics",), ("models",), ("schemas",), ("dead-letters",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [(), ("topics",), ("models",), ("policy",), ("keys",), ("schemas",), ("dead-letters",)], ids=" ".join
+)
 def test_a_group_without_a_command_shows_its_help(words: tuple[str, ...]) -> None:
     assert "Usage: " in llmos(*words).output
 
@@ -153,6 +161,7 @@ def row_file(tmp_path: Path) -> str:
         (("dead-letters", "replay"), 3, "say which"),
         (("dead-letters", "list"), 3, "llmos up"),
         (("topics", "create"), 3, "llmos up"),
+        (("topics", "create", "--gateway", "a b", "--bootstrap", "127.0.0.1:1"), 3, "instance_id"),
         (("models", "verify", "nowhere"), 4, "nowhere"),
         (("schemas", "export", "FILE"), 3, "FILE"),
     ],

@@ -2,7 +2,7 @@
 
 import base64
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from pipeline.preprocess.decode import JobRecord, Rejected, decode
-from pipeline.preprocess.stage import Stage
+from pipeline.preprocess.decode import JobRecord
 from pipeline.settings import Settings
 from schemas.codes import Code
 from schemas.dead_letters import HEADERS_BYTES_MAX, DeadLetter, Header, Original, RawBytes, Replay, kept_headers
 from schemas.work import Source
+from tests.support.records import dead_letters, toy_stage
 
 SOURCE = Source(topic="llmos.jobs", partition=0, offset=5)
 AT = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -104,12 +104,11 @@ def test_headers_never_grow_a_letter_beyond_their_limit(headers: list[tuple[str,
     assert len(to_json([header.model_dump() for header in kept])) <= HEADERS_BYTES_MAX + len(kept) + 2
 
 
-def test_a_record_full_of_headers_has_a_dead_letter_that_fits_its_topic() -> None:
+def test_a_record_full_of_headers_has_a_dead_letter_that_fits_its_topic(toy_settings: Settings) -> None:
     headers = (("trace", b"a1"), *[("h", b"\0" * 700)] * 1_400)
-    settings = Settings().model_copy(update={"record_bytes_max": 1 << 20})
-    (rejected,) = decode(JobRecord("llmos.jobs", 0, 5, 0, b"\xff" * 1_000, headers, b"no job"), settings.record_bytes_max)
-    assert isinstance(rejected, Rejected)
-    letter = Stage(settings, cast("Any", None), lambda: 0)._dead_letter(rejected)
+    settings = toy_settings.model_copy(update={"record_bytes_max": 1 << 20})
+    record = JobRecord("llmos.jobs", 0, 5, 0, b"\xff" * 1_000, headers, b"no job")
+    (letter,) = dead_letters(toy_stage(settings).run([record]))
     assert letter.original.headers[0].name == "trace"
     assert letter.original.headers_dropped == len(headers) - len(letter.original.headers) > 0
     assert len(letter.model_dump_json()) < settings.record_bytes_max

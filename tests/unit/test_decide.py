@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from pipeline.decide import DIGITS, calibrate, decide, gravest, judge
 from schemas.bundles import Calibration, LabelSpec
 from schemas.codes import Verdict
-from schemas.policies import Policy, Threshold
-from workers.decide import DIGITS, calibrate, decide
+from schemas.policies import Policy, Threshold, WordHits
 
 
 def label(name: str, calibration: Calibration | None = None) -> LabelSpec:
@@ -79,3 +79,46 @@ def test_calibration_draws_straight_lines_between_the_knots_of_each_label() -> N
 def test_calibration_leaves_a_failed_text_failed() -> None:
     raw = np.array([[np.nan, np.nan], [0.5, 0.5]])
     assert np.isnan(calibrate(raw, [THREAT, SPAM])).tolist() == [[True, True], [False, False]]
+
+
+ALLOW, REVIEW, BLOCK = Verdict
+BLOCKED, REVIEWED, ALLOWED = WordHits(block=(1,)), WordHits(review=(1,)), WordHits(allow=(1,))
+ALONE = WordHits(allow=(1,), nothing_else=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "by_score"),
+    [
+        (None, {0.1: ALLOW, 0.6: REVIEW, 0.9: BLOCK}),
+        (WordHits(), {0.1: ALLOW, 0.6: REVIEW, 0.9: BLOCK}),
+        (BLOCKED, {0.1: BLOCK, 0.6: BLOCK, 0.9: BLOCK}),
+        (REVIEWED, {0.1: REVIEW, 0.6: REVIEW, 0.9: BLOCK}),
+        (ALLOWED, {0.1: ALLOW, 0.6: REVIEW, 0.9: BLOCK}),  # beside it stands what has the score
+        (ALONE, {0.1: ALLOW, 0.6: ALLOW, 0.9: ALLOW}),
+        (WordHits(block=(1,), review=(1,)), {0.1: BLOCK}),
+        (WordHits(block=(1,), allow=(1,), nothing_else=True), {0.1: BLOCK, 0.9: BLOCK}),
+        (WordHits(review=(1,), allow=(1,), nothing_else=True), {0.1: REVIEW, 0.9: REVIEW}),
+    ],
+)
+def test_words_count_beside_scores(words: WordHits | None, by_score: dict[float, Verdict]) -> None:
+    for score, expected in by_score.items():
+        assert decide(np.array([score]), np.array([score]), [THREAT], POLICY, "en", words)[0] is expected
+
+
+def test_words_change_nothing_of_what_labels_ask_for() -> None:
+    _, lines = decide(np.array([0.6]), np.array([0.6]), [THREAT], POLICY, "en", ALONE)
+    assert [line.over_threshold for line in lines] == [True]
+
+
+def test_stored_scores_are_judged_as_fresh_ones_are() -> None:
+    for score in np.linspace(0, 1, 41):
+        found, lines = decide(np.array([score, score]), np.array([score, score]), [THREAT, SPAM], POLICY, "zh", REVIEWED)
+        stored = [(line.label, line.score) for line in lines]
+        again, asked = judge(stored, POLICY, "zh", REVIEWED)
+        assert again is found
+        assert [line.over_threshold for line in lines] == [verdict is not ALLOW for verdict in asked]
+
+
+def test_a_text_without_labels_is_allowed() -> None:
+    assert judge([], POLICY, "en") == (ALLOW, [])
+    assert gravest([REVIEW, BLOCK, ALLOW]) is BLOCK

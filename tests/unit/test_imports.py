@@ -18,8 +18,8 @@ MAY_IMPORT = {
     "workers": ("schemas", "pipeline", "workers"),
     "training": (
         *("schemas", "training", "pipeline.text", "pipeline.preprocess.tokenise"),
-        *("pipeline.bundles", "pipeline.policies", "pipeline.settings"),
-        *("workers.decide", "workers.fold", "workers.plan", "workers.infer", "workers.session"),
+        *("pipeline.bundles", "pipeline.decide", "pipeline.policies", "pipeline.settings"),
+        *("workers.fold", "workers.plan", "workers.infer", "workers.session"),
     ),
 }
 """Package → what of ours it may import: modules, or packages with all that is in them."""

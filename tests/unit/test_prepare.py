@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.bundles import open_bundle
+from pipeline.policy_book import PolicyBook
 from pipeline.preprocess.decode import Accepted
 from pipeline.preprocess.prepare import Prepared, Rules, ServedModel, prepare
 from pipeline.preprocess.rules import load_rules
@@ -17,6 +18,8 @@ from pipeline.routing import Route, RoutingTable
 from pipeline.settings import Settings
 from schemas.codes import Code, Signal, Task
 from schemas.errors import BundleError, ConfigurationError, MessageError
+from schemas.policies import WordHits
+from tests.support.policies import write_policy
 from tests.support.records import BROKER_MS, NOW_MS, accepted
 from tests.support.toy import NAME, OVERLAP, WINDOW, make_toy_bundle
 
@@ -136,6 +139,13 @@ def test_nothing_comes_of_nothing(rules: Rules) -> None:
     assert prepare([], rules, NOW_MS) == []
 
 
+def tenants(folder: Path, *names: str, words: str = "") -> PolicyBook:
+    """Policies of such tenants, all with the same words."""
+    for name in names:
+        write_policy(folder, name, words=words)
+    return PolicyBook(folder)
+
+
 @pytest.fixture
 def two_models(rules: Rules, tmp_path: Path) -> Rules:
     """Chinese goes to a second model with smaller windows, English of one tenant too; other languages have none."""
@@ -146,8 +156,7 @@ def two_models(rules: Rules, tmp_path: Path) -> Rules:
         Route(task=Task.MODERATION, language=("en",), model=NAME),
     )
     models = {**rules.models, "other": ServedModel(bundle, Tokenizer(bundle), "llmos.work.other")}
-    policies = {**rules.policies, "small": rules.policies["default"]}
-    return replace(rules, routes=RoutingTable(routes=routes), models=models, policies=policies)
+    return replace(rules, routes=RoutingTable(routes=routes), models=models, policies=tenants(tmp_path, "default", "small"))
 
 
 def test_each_job_goes_to_its_own_model_and_is_cut_to_its_windows(two_models: Rules) -> None:
@@ -171,3 +180,26 @@ def test_rules_are_checked_before_the_first_job(toy_settings: Settings, tmp_path
         load_rules(toy_settings.model_copy(update={"routes_file": tmp_path / "none.toml"}))
     with pytest.raises(ConfigurationError):
         load_rules(toy_settings.model_copy(update={"policies_dir": tmp_path}))
+
+
+@pytest.fixture
+def with_words(rules: Rules, tmp_path: Path) -> Rules:
+    """One tenant blocks a phrase, the other has no lists."""
+    write_policy(tmp_path, "plain")
+    return replace(rules, policies=tenants(tmp_path, "default", words='block = ["idiot"]\nallow = ["操作"]'))
+
+
+def test_a_row_names_the_phrases_of_its_folded_text_and_the_policy_that_has_them(with_words: Rules) -> None:
+    found = row(accepted("you 1d1ot 操作"), with_words).item
+    assert found.words == WordHits(block=(1,), allow=(1,))
+    assert found.words_policy == with_words.policies.current["default"].ref.sha256
+
+
+def test_a_row_without_phrases_says_that_they_were_looked_for(with_words: Rules) -> None:
+    found = row(accepted("hello"), with_words).item
+    assert (found.words, found.words_policy) == (None, with_words.policies.current["default"].ref.sha256)
+
+
+def test_a_row_of_a_tenant_without_lists_says_nothing_of_them(with_words: Rules) -> None:
+    found = row(accepted("you idiot", tenant="plain"), with_words).item
+    assert b"words" not in found.model_dump_json().encode()

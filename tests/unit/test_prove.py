@@ -30,7 +30,7 @@ def altered(worker: ToyWorker, **changes: Any) -> ToyWorker:
 
 
 def proven(worker: ToyWorker, policies: Mapping[str, LoadedPolicy] | None = None) -> None:
-    prove(worker.inference, worker.bundle, worker.policies if policies is None else policies)
+    prove(worker.inference, worker.bundle, worker.policies.current if policies is None else policies)
 
 
 def broken(worker: ToyWorker, run: Run) -> ToyWorker:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from schemas.codes import Code, Verdict
 from schemas.dead_letters import DeadLetter
 from schemas.errors import MessageError, TransientError
 from schemas.jobs import TextJob
+from schemas.policies import WordHits
 from schemas.results import InferenceResult
-from schemas.work import Source, WorkBatch
+from schemas.work import Source, WorkBatch, WorkDescription
+from tests.support.policies import TimedBook, write_policy
 from tests.support.toy import WORDS
 from tests.support.work import NOW_MS, ToyWorker, job, pack_jobs, work_record
 from workers.score import WorkRecord
@@ -210,3 +213,81 @@ def test_timings_add_up(worker: ToyWorker) -> None:
 
 def test_no_records_lead_to_nothing(worker: ToyWorker) -> None:
     assert worker.scorer.score([]) == []
+
+
+BLOCKS_HELLO = 'block = ["hello"]\nallow = ["kill"]'
+
+
+@pytest.fixture
+def timed(worker: ToyWorker, tmp_path: Path) -> TimedBook:
+    """The worker's policies, now from files of this test: the default one blocks hello and allows kill."""
+    write_policy(tmp_path, words=BLOCKS_HELLO)
+    timed = TimedBook(tmp_path)
+    worker.scorer._policies = worker.recorder._policies = timed.book
+    return timed
+
+
+def matched(record: WorkRecord, words: WordHits | None, policy: str) -> WorkRecord:
+    """The same record, as preprocess writes it with what it found under that policy."""
+    assert isinstance(record.batch, WorkBatch)
+    items = tuple(one.model_copy(update={"words": words, "words_policy": policy}) for one in record.batch.description.items)
+    return changed(record, description=WorkDescription(packed_ms=NOW_MS, items=items))
+
+
+def test_phrases_decide_and_stand_in_the_result(worker: ToyWorker, timed: TimedBook) -> None:
+    record = work_record(pack_jobs(worker.bundle, [job("hello friend"), job("kill"), job("friend")]))
+    found = outcomes(worker.scorer.score([record]))
+    assert {job_id: (one.verdict, one.words) for job_id, one in found.items()} == {
+        "hello friend": (Verdict.BLOCK, WordHits(block=(1,))),
+        "kill": (Verdict.ALLOW, WordHits(allow=(1,), nothing_else=True)),
+        "friend": (Verdict.ALLOW, None),
+    }
+    assert {one.policy.sha256 for one in found.values()} == {timed.book.current["default"].ref.sha256}
+
+
+def test_what_preprocess_found_under_the_same_policy_is_not_looked_for_again(worker: ToyWorker, timed: TimedBook) -> None:
+    ours = timed.book.current["default"].ref.sha256
+    record = matched(work_record(worker.pack("friend")), WordHits(block=(7,)), ours)
+    (found,) = outcomes(worker.scorer.score([record])).values()
+    assert (found.verdict, found.words) == (Verdict.BLOCK, WordHits(block=(7,)))
+
+
+@pytest.mark.parametrize("text", ["hello", "h e l l o", "ｈｅｌｌｏ"])
+def test_what_preprocess_found_under_another_policy_is_looked_for_anew_in_the_folded_text(
+    worker: ToyWorker, timed: TimedBook, text: str
+) -> None:
+    record = matched(work_record(worker.pack(text)), WordHits(review=(7,)), "0" * 64)
+    (found,) = outcomes(worker.scorer.score([record])).values()
+    assert found.words == (None if text == "h e l l o" else WordHits(block=(1,)))  # no word of the lexicon: not folded
+
+
+def test_phrases_found_under_a_policy_with_lists_mean_nothing_to_one_without(worker: ToyWorker) -> None:
+    record = matched(work_record(worker.pack("friend")), WordHits(block=(7,)), "0" * 64)
+    (found,) = outcomes(worker.scorer.score([record])).values()
+    assert (found.verdict, found.words) == (Verdict.ALLOW, None)
+
+
+def test_a_policy_that_changes_holds_from_the_next_records_on(worker: ToyWorker, timed: TimedBook, tmp_path: Path) -> None:
+    record = work_record(worker.pack("hello"))
+    (before,) = outcomes(worker.scorer.score([record])).values()
+    write_policy(tmp_path, release="2")
+    timed.now += 1
+    (after,) = outcomes(worker.scorer.score([record])).values()
+    assert [(one.verdict, one.policy.release) for one in (before, after)] == [(Verdict.BLOCK, "1"), (Verdict.ALLOW, "2")]
+
+
+@pytest.mark.parametrize(("unscored", "verdict"), [("hold", "review"), ("allow", "allow"), ("block", "block")])
+def test_a_text_that_could_not_be_scored_has_the_verdict_that_its_policy_gives_it(
+    worker: ToyWorker, tmp_path: Path, unscored: str, verdict: str
+) -> None:
+    failing = nan_on_filler(worker)
+    write_policy(tmp_path, unscored=unscored)
+    failing.scorer._policies = failing.recorder._policies = TimedBook(tmp_path).book
+    assert dead(failing.scorer.score([work_record(worker.pack("filler"))])).unscored_verdict == verdict
+
+
+def test_where_the_tenant_is_not_known_a_text_without_scores_has_no_verdict(worker: ToyWorker) -> None:
+    letter = dead(worker.scorer.score([work_record(pack_jobs(worker.bundle, [job("hello", tenant="gone")]))]))
+    assert letter.unscored_verdict is None
+    record = WorkRecord(Source(topic="llmos.work.toy", partition=3, offset=7), b"", MessageError(Code.WORK_CORRUPT, "damaged"))
+    assert dead(worker.scorer.score([record])).unscored_verdict is None

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from schemas.codes import Code, Task
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ConfigurationError, TransientError
 from tests.support import malformed
+from tests.support.policies import TimedBook, write_policy
 from tests.support.records import NOW_MS, dead_letters, job_record, toy_stage, work_batches, work_items
 from tests.support.toy import NAME
 
@@ -284,3 +286,52 @@ def test_every_job_of_every_record_has_exactly_one_outcome(toy_settings: Setting
 
 def test_nothing_comes_of_no_records(stage: Stage) -> None:
     assert stage.run([]) == []
+
+
+@pytest.fixture
+def timed(tmp_path: Path) -> TimedBook:
+    """Policies of two tenants: one blocks what is not scored."""
+    write_policy(tmp_path)
+    write_policy(tmp_path, "strict", unscored="block", words='block = ["hello"]')
+    return TimedBook(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        ({"text": "\u200b"}, "review"),
+        ({"text": "\u200b", "tenant": "strict"}, "block"),
+        ({"text": 5, "tenant": "strict"}, "block"),
+        ([{"txt": "no job", "tenant": "strict"}], "block"),
+        ({"txt": "no job"}, "review"),
+        ({"text": "hello", "tenant": "nobody"}, None),
+        ({"text": "hello", "tenant": 5}, None),
+        ({"text": "hello", "tenant": ["strict"]}, None),
+        ([5], None),
+        (b"no JSON", None),
+        (None, None),
+    ],
+)
+def test_a_dead_letter_tells_what_its_tenant_makes_of_it(
+    toy_settings: Settings, rules: Rules, timed: TimedBook, value: object, verdict: str | None
+) -> None:
+    stage = toy_stage(toy_settings, replace(rules, policies=timed.book))
+    (letter,) = dead_letters(stage.run([job_record(value)]))
+    assert letter.unscored_verdict == verdict
+
+
+def test_a_policy_that_changes_holds_from_the_next_records_on(
+    toy_settings: Settings, rules: Rules, timed: TimedBook, tmp_path: Path
+) -> None:
+    stage = toy_stage(toy_settings, replace(rules, policies=timed.book))
+    record = job_record({"text": "hello", "tenant": "strict"})
+    (before,) = work_items(stage.run([record]))
+    write_policy(tmp_path, "strict", release="2", words='review = ["hello"]')
+    timed.now += 1
+    (after,) = work_items(stage.run([record]))
+    (tmp_path / "strict.toml").unlink()
+    timed.now += 1
+    (gone,) = dead_letters(stage.run([record]))
+    assert before.words is not None
+    assert after.words is not None
+    assert (before.words.block, after.words.review, gone.code) == ((1,), (1,), Code.UNKNOWN_TENANT)

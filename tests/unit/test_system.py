@@ -1,7 +1,8 @@
-"""The whole system on one machine: one a state folder, the broker remembered while it runs, all stopped in order."""
+"""The whole system on one machine: one a state folder, its addresses remembered while it runs, all stopped in order."""
 
 import json
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from pipeline import system
 from pipeline.kafka import BROKER_FILE, bootstrap_servers, idempotence
 from pipeline.settings import Settings
 from pipeline.supervise import Child
-from pipeline.system import running
+from pipeline.system import GATEWAY_FILE, http_port_of, running
 from schemas.errors import ConfigurationError, TransientError
 
-COUNTS: dict[str, Any] = {"preprocess": 1, "workers": 2, "kafka_port": 0}
+COUNTS: dict[str, Any] = {"preprocess": 1, "workers": 2, "kafka_port": 0, "http_port": None}
+WITH_GATEWAY: dict[str, Any] = {**COUNTS, "http_port": 8123}
 
 
 class FakeWorld:
@@ -35,8 +37,8 @@ class FakeWorld:
 
         return start()
 
-    def create_topics(self, settings: Settings) -> tuple[list[str], list[str]]:
-        self.did.append(f"topics at {settings.kafka_bootstrap}")
+    def create_topics(self, settings: Settings, reply_topics: Sequence[str]) -> tuple[list[str], list[str]]:
+        self.did.append(" and ".join([f"topics at {settings.kafka_bootstrap}", *reply_topics]))
         return ["llmos.jobs"], []
 
     def supervisor(self, children: Sequence[Child], *_: object) -> Any:
@@ -135,7 +137,7 @@ def test_a_start_that_fails_stops_all_that_was_started(world: FakeWorld, setting
 def test_topics_that_cannot_be_created_start_no_children(
     world: FakeWorld, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Settings) -> None:
+    def refuse(*_: object) -> None:
         raise ConfigurationError("the broker refuses to create llmos.jobs")
 
     monkeypatch.setattr(system, "create_topics", refuse)
@@ -149,3 +151,55 @@ def test_it_says_what_it_does(world: FakeWorld, settings: Settings) -> None:
     with running(settings, **COUNTS, say=said.append):
         pass
     assert said == ["embedded broker at 127.0.0.1:4711", "1 topics created, 8 partitions each"]
+
+
+def test_the_gateway_comes_first_so_that_it_is_drained_before_what_it_waits_for(world: FakeWorld, settings: Settings) -> None:
+    with running(settings, **WITH_GATEWAY, say=quiet):
+        gateway, *others = world.children
+    assert [gateway.name, *(child.name for child in others)] == ["gateway", "preprocess-1", "worker-1", "worker-2"]
+    assert list(gateway.command[-5:]) == ["-m", "pipeline", "gateway", "--http-port", "8123"]
+    assert gateway.environment["LLMOS_INSTANCE_ID"] == "gateway"
+
+
+def test_the_gateways_reply_topic_is_there_before_anybody_starts(world: FakeWorld, settings: Settings) -> None:
+    with running(settings, **WITH_GATEWAY, say=quiet):
+        assert world.did[1:] == ["topics at 127.0.0.1:4711 and llmos.replies.gateway", "children started"]
+
+
+def test_the_gateways_address_is_told_and_remembered_while_it_runs(world: FakeWorld, settings: Settings) -> None:
+    file = settings.state_dir / GATEWAY_FILE
+    with running(settings, **WITH_GATEWAY, say=quiet) as up:
+        assert up.gateway_url == "http://127.0.0.1:8123"
+        assert json.loads(file.read_text()) == {"url": up.gateway_url}
+    assert not file.exists()
+
+
+def test_without_a_gateway_there_is_no_address(world: FakeWorld, settings: Settings) -> None:
+    with running(settings, **COUNTS, say=quiet) as up:
+        assert up.gateway_url is None
+        assert not (settings.state_dir / GATEWAY_FILE).exists()
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+def test_a_port_that_was_asked_for_is_taken_or_named(settings: Settings, taken: int) -> None:
+    with pytest.raises(ConfigurationError, match=rf"port {taken} of 127\.0\.0\.1 is taken"):
+        http_port_of(settings, taken)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = int(probe.getsockname()[1])
+    assert http_port_of(settings, free) == free
+
+
+def test_a_port_of_the_settings_that_is_taken_gives_way_to_a_free_one(settings: Settings, taken: int) -> None:
+    port = http_port_of(settings.model_copy(update={"http_port": taken}), None)
+    assert port not in {0, taken}
+    assert http_port_of(settings.model_copy(update={"http_port": port}), None) == port
+
+
+def test_port_0_is_any_free_one(settings: Settings) -> None:
+    assert http_port_of(settings, 0) > 0

@@ -9,7 +9,7 @@ from kafka.structs import OffsetAndMetadata
 
 from pipeline import topics as topics_module
 from pipeline.settings import Settings
-from pipeline.topics import create_topics, describe_topics, wanted_topics, work_topics
+from pipeline.topics import REPLY_PARTITIONS, create_topics, describe_topics, wanted_topics, work_topics
 from schemas.errors import BundleError, ConfigurationError, TransientError
 from tests.support.fake_kafka import FakeKafka
 from tests.support.toy import NAME
@@ -63,6 +63,23 @@ def test_each_topic_has_its_options(kafka: FakeKafka, settings: Settings) -> Non
     assert configs["llmos.dead-letters"] == {"retention.ms": "18000000", "max.message.bytes": "20000000"}
     assert configs["llmos.jobs"]["message.timestamp.type"] == "LogAppendTime"
     assert configs["llmos.replays"]["retention.ms"] == "18000000"
+
+
+def test_a_gateways_reply_topic_is_small_and_short_lived(kafka: FakeKafka, settings: Settings) -> None:
+    created, _ = create_topics(settings, ["llmos.replies.one", "llmos.replies.two"])
+    assert created[-2:] == ["llmos.replies.one", "llmos.replies.two"]
+    asked = kafka.asked["llmos.replies.one"]
+    assert asked["num_partitions"] == REPLY_PARTITIONS
+    limits = {"retention.ms": "86400000", "max.message.bytes": kafka.asked["llmos.dead-letters"]["configs"]["max.message.bytes"]}
+    assert asked["configs"] == limits
+    assert create_topics(settings)[0] == []
+
+
+def test_reply_topics_that_there_are_are_described_and_none_is_missed(kafka: FakeKafka, settings: Settings) -> None:
+    create_topics(settings, ["llmos.replies.one"])
+    described, _ = describe_topics(settings)
+    assert [topic.name for topic in described if "replies" in topic.name] == ["llmos.replies.one"]
+    assert all(topic.partitions for topic in described)
 
 
 @pytest.mark.parametrize(("replication", "expected"), [(1, None), (2, None), (3, "2")])

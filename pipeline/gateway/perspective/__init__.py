@@ -1,0 +1,1 @@
+"""The Perspective-compatible API: Google's Comment Analyzer as clients know it, answered by our models."""
