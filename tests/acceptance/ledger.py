@@ -103,7 +103,9 @@ class Ledger:
         if before.fate != seen.fate:
             self.in_both.add(job_id)
             return
-        self.repeats.append(Repeat(job_id, before.first_s, seen.first_s, before.digest == seen.digest))
+        # Partitions are read in no order of time: what is read first may have been written last.
+        first_s, again_s = sorted((before.first_s, seen.first_s))
+        self.repeats.append(Repeat(job_id, first_s, again_s, before.digest == seen.digest))
 
     @property
     def missing(self) -> set[str]:

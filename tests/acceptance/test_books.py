@@ -176,6 +176,15 @@ def test_a_repeat_is_blamed_on_the_gravest_fault_between_its_outcomes(first_s: f
     assert (happened[blamed].kind if blamed >= 0 else None) == kind
 
 
+def test_a_repeat_that_is_read_before_its_first_keeps_their_order_in_time() -> None:
+    ledger = Ledger()
+    ledger.offer({"a": Expected(RESULT, "allow")})
+    ledger.take_result(result("a"), 20)
+    ledger.take_result(result("a"), 15)
+    (repeat,) = ledger.repeats
+    assert (repeat.first_s, repeat.again_s) == (15, 20)
+
+
 def test_a_broker_that_keeps_no_log_is_not_killed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["--broker", "embedded", "--faults", "kill,broker"])
