@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Final
 
 from pipeline import metrics
@@ -76,7 +77,7 @@ class Room:
 
     def _forget_lost(self) -> None:
         before_ms = self._clock_ms() - 1000 * KEPT_S
-        lost = [job_id for job_id, at_ms in self._at_ms.items() if at_ms < before_ms]
+        lost = [job_id for job_id, _ in takewhile(lambda row: row[1] < before_ms, self._at_ms.items())]  # they stand in order
         if lost:
             _LOG.warning("%d jobs, %s among them, have no outcome after %d s", len(lost), lost[0], KEPT_S)
             self.leave(lost)

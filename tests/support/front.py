@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from pipeline.bundles import open_bundle
 from pipeline.gateway.app import build_app
-from pipeline.gateway.contract import Context
+from pipeline.gateway.contract import Context, Desk, Sink
 from pipeline.gateway.key_file import create_key, keys_path
 from pipeline.gateway.keys import KeyGate
 from pipeline.policies import LoadedPolicy, load_policy
@@ -42,7 +42,7 @@ class Gateway:
     """The app and what stands around it."""
 
     app: FastAPI
-    desk: FakeDesk
+    desk: Any
     clock: FakeClock
     settings: Settings
 
@@ -60,8 +60,8 @@ class Gateway:
             yield client
 
 
-def make_gateway(folder: Path, desk: FakeDesk | None = None, **changes: Any) -> Gateway:
-    """A gateway that keeps its files in `folder`; made twice, it is the same after a restart."""
+def make_gateway(folder: Path, desk: Desk | None = None, **changes: Any) -> Gateway:
+    """A gateway that keeps its files in `folder`; made twice, it is the same after a restart. A FakeDesk knows its sinks."""
     settings = Settings(state_dir=folder, **changes)
     (folder / "gateway").mkdir(parents=True, exist_ok=True)
     clock, desk = FakeClock(), desk or FakeDesk()
@@ -70,8 +70,14 @@ def make_gateway(folder: Path, desk: FakeDesk | None = None, **changes: Any) -> 
     )
     models = [open_bundle(_toy(folder / "models")).manifest]
     app = build_app(Context(settings, desk, gate, folder / "gateway", policies_of(settings), models))
-    desk.sinks = [sink for part in app.state.parts for sink in part.sinks]
+    if isinstance(desk, FakeDesk):
+        desk.sinks = sinks_of(app)
     return Gateway(app, desk, clock, settings)
+
+
+def sinks_of(app: FastAPI) -> list[Sink]:
+    """What keeps outcomes."""
+    return [sink for part in app.state.parts for sink in part.sinks]
 
 
 def policies_of(settings: Settings) -> Any:

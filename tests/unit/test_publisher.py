@@ -195,6 +195,12 @@ def test_no_broker_is_transient(monkeypatch: pytest.MonkeyPatch, settings: Setti
         pytest.fail("there is no broker")
 
 
+def test_its_client_can_be_told_otherwise_than_the_settings_say(kafka: FakeKafka, settings: Settings) -> None:
+    with JobPublisher(settings, client={"linger_ms": 0}) as publisher, JobPublisher(settings) as other:
+        assert publisher._open().options == other._open().options | {"linger_ms": 0}
+        assert other._open().options["linger_ms"] > 0
+
+
 @pytest.mark.parametrize("use", [lambda p: p.publish(job("a")), lambda p: p.flush()])
 def test_outside_its_context_it_says_how_it_is_used(settings: Settings, use: Callable[[JobPublisher], object]) -> None:
     with pytest.raises(AssertionError, match="context manager"):
