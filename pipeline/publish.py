@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 
 from pipeline import kafka as options
 from pipeline.refusal import failure
+from pipeline.renewal import renewing
 from pipeline.settings import Settings
 from schemas.jobs import TextJob
 
@@ -63,7 +64,7 @@ class JobPublisher:
 
     def __enter__(self) -> Self:
         try:
-            self._producer = KafkaProducer(**options.producer(self._settings) | self._client)
+            self._producer = renewing(KafkaProducer(**options.producer(self._settings) | self._client))
         except KafkaError as error:
             raise failure("no connection to Kafka", error) from error
         return self

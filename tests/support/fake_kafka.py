@@ -337,6 +337,9 @@ def _drive(coroutine: Any) -> None:
 class FakeProducer:
     """Confirms at once, or on `FakeKafka.release` while the broker is holding."""
 
+    _transaction_manager = None
+    """It has no producer id to renew; see `pipeline.renewal`."""
+
     def __init__(self, kafka: FakeKafka, options: Mapping[str, Any]) -> None:
         self.kafka = kafka
         self.options = options
