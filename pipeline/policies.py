@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -13,6 +14,8 @@ from schemas.codes import Code, Verdict
 from schemas.errors import ConfigurationError, MessageError
 from schemas.policies import PHRASE_CHARACTERS_MAX, PHRASES_MAX, Policy, WordFile, WordList
 from schemas.results import PolicyRef
+
+_SHIPPED: Final = Path(__file__).parent / "defaults" / "policies" / "default.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ def policy_of(policies: Mapping[str, LoadedPolicy], tenant: str) -> LoadedPolicy
         return policies[tenant]
     except KeyError:
         raise MessageError(Code.UNKNOWN_TENANT, f"tenant {tenant!r} has no policy here", "tenant") from None
+
+
+def shipped_policy() -> LoadedPolicy:
+    """The default policy as it comes with the package, whatever the operator's is."""
+    return load_policy(_SHIPPED)
 
 
 def unscored_verdict(policies: Mapping[str, LoadedPolicy], tenant: str | None) -> Verdict | None:

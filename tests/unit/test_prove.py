@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.policies import LoadedPolicy
+from pipeline.policies import LoadedPolicy, load_policies
 from pipeline.settings import Settings
 from schemas.bundles import Canary
 from schemas.codes import Verdict
@@ -98,10 +99,16 @@ def test_a_long_canary_is_cut_and_folded_as_jobs_are(worker: ToyWorker) -> None:
     proven(altered(worker, canaries=long_text))
 
 
-def test_without_a_default_policy_verdicts_are_not_compared_but_the_model_must_run(
+def test_a_loosened_default_policy_stops_no_worker(worker: ToyWorker, tmp_path: Path) -> None:
+    (tmp_path / "default.toml").write_text('name = "default"\nrelease = "2"\n[labels]\nspam = { review = 0.9 }\n')
+    proven(worker, policies=load_policies(tmp_path))
+
+
+def test_without_a_policy_that_knows_its_labels_a_models_verdicts_are_not_compared_but_it_must_run(
     worker: ToyWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wrong = altered(worker, canaries=(Canary(text="hello", verdict=Verdict.BLOCK),) * 2)
+    labels = (worker.bundle.manifest.labels[0].model_copy(update={"name": "own"}), *worker.bundle.manifest.labels[1:])
+    wrong = altered(worker, labels=labels, canaries=(Canary(text="hello", verdict=Verdict.BLOCK),) * 2)
     with caplog.at_level(logging.WARNING):
         proven(wrong, policies={})
     assert "no policy is called default" in caplog.text
