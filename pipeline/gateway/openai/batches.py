@@ -42,7 +42,12 @@ class BatchListQuery(BaseModel):
 def batches_router(context: Context, store: BatchStore, runner: Runner) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["batches"])
+    _changes(router, context, store, runner)
+    _views(router, context, store)
+    return router
 
+
+def _changes(router: APIRouter, context: Context, store: BatchStore, runner: Runner) -> None:
     @router.post(
         "/v1/batches",
         response_model=Batch,
@@ -60,6 +65,26 @@ def batches_router(context: Context, store: BatchStore, runner: Runner) -> APIRo
         runner.take_up(batch.id, tenant)
         return json_reply(batch)
 
+    @router.post(
+        "/v1/batches/{batch_id}/cancel",
+        response_model=Batch,
+        responses=replies({**BATCH_EXAMPLE, "status": "cancelling"}, 404, 409),
+        operation_id="cancelBatch",
+        summary="Stop a batch, keep what is done",
+    )
+    async def cancel_batch(batch_id: str, key: Key) -> Response:
+        tenant = context.gate.enter(key, texts=0).tenant
+        found, changed = await asyncio.to_thread(store.cancel, tenant, batch_id)
+        batch = _found(batch_id, found)
+        if changed:
+            runner.take_up(batch.id, tenant)
+        elif batch.status != "cancelling":
+            message = f"Cannot cancel a batch with status '{batch.status}'."
+            raise ApiError(409, message, headers={"x-should-retry": "false"})  # clients would try a conflict again
+        return json_reply(batch)
+
+
+def _views(router: APIRouter, context: Context, store: BatchStore) -> None:
     @router.get(
         "/v1/batches",
         response_model=BatchList,
@@ -82,26 +107,6 @@ def batches_router(context: Context, store: BatchStore, runner: Runner) -> APIRo
     async def retrieve_batch(batch_id: str, key: Key) -> Response:
         tenant = context.gate.enter(key, texts=0).tenant
         return json_reply(_found(batch_id, await asyncio.to_thread(store.read, tenant, batch_id)))
-
-    @router.post(
-        "/v1/batches/{batch_id}/cancel",
-        response_model=Batch,
-        responses=replies({**BATCH_EXAMPLE, "status": "cancelling"}, 404, 409),
-        operation_id="cancelBatch",
-        summary="Stop a batch, keep what is done",
-    )
-    async def cancel_batch(batch_id: str, key: Key) -> Response:
-        tenant = context.gate.enter(key, texts=0).tenant
-        found, changed = await asyncio.to_thread(store.cancel, tenant, batch_id)
-        batch = _found(batch_id, found)
-        if changed:
-            runner.take_up(batch.id, tenant)
-        elif batch.status != "cancelling":
-            message = f"Cannot cancel a batch with status '{batch.status}'."
-            raise ApiError(409, message, headers={"x-should-retry": "false"})  # clients would try a conflict again
-        return json_reply(batch)
-
-    return router
 
 
 def _found(batch_id: str, batch: Batch | None) -> Batch:

@@ -66,7 +66,12 @@ _LINKS: Final = {
 def files_router(context: Context, store: FileStore) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["files"])
+    _changes(router, context, store)
+    _views(router, context, store)
+    return router
 
+
+def _changes(router: APIRouter, context: Context, store: FileStore) -> None:
     @router.post(
         "/v1/files",
         response_model=FileObject,
@@ -84,6 +89,21 @@ def files_router(context: Context, store: FileStore) -> APIRouter:
             form.discard()
             raise
 
+    @router.delete(
+        "/v1/files/{file_id}",
+        response_model=FileDeleted,
+        responses=replies(DELETED_EXAMPLE, 404),
+        operation_id="deleteFile",
+        summary="Delete a file",
+    )
+    async def delete_file(file_id: str, key: Key) -> Response:
+        tenant = context.gate.enter(key, texts=0).tenant
+        if not await asyncio.to_thread(store.delete, tenant, file_id):
+            raise no_such_file(file_id)
+        return json_reply(FileDeleted(id=file_id))
+
+
+def _views(router: APIRouter, context: Context, store: FileStore) -> None:
     @router.get(
         "/v1/files", response_model=FileList, responses=replies(FILES_EXAMPLE), operation_id="listFiles", summary="List files"
     )
@@ -119,21 +139,6 @@ def files_router(context: Context, store: FileStore) -> APIRouter:
     async def retrieve_content(file_id: str, key: Key) -> FileResponse:
         file = await _found(store, context.gate.enter(key, texts=0).tenant, file_id)
         return FileResponse(store.path(file.id), filename=file.filename, media_type="application/octet-stream")
-
-    @router.delete(
-        "/v1/files/{file_id}",
-        response_model=FileDeleted,
-        responses=replies(DELETED_EXAMPLE, 404),
-        operation_id="deleteFile",
-        summary="Delete a file",
-    )
-    async def delete_file(file_id: str, key: Key) -> Response:
-        tenant = context.gate.enter(key, texts=0).tenant
-        if not await asyncio.to_thread(store.delete, tenant, file_id):
-            raise no_such_file(file_id)
-        return json_reply(FileDeleted(id=file_id))
-
-    return router
 
 
 _CONTENT: Final[dict[str, Any]] = {
