@@ -25,7 +25,11 @@ class Bundle:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder`, its manifest checked but not yet its files; raises BundleError."""
+    """The bundle in `folder`, its manifest checked but not yet its files; raises BundleError.
+
+    A link, such as `models/current`, stands for the bundle that it leads to.
+    """
+    folder = folder.resolve() if folder.is_symlink() else folder
     try:
         manifest = BundleManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     except (OSError, ValidationError) as error:
@@ -58,6 +62,7 @@ def verify_bundle(bundle: Bundle) -> None:
 
 
 def list_bundles(models_dir: Path) -> Iterator[Bundle]:
-    """Every bundle of the models folder, by name; raises BundleError at one whose manifest cannot be read."""
+    """Every bundle of the models folder once, by name; raises BundleError at one whose manifest cannot be read."""
     for manifest in sorted(models_dir.glob(f"*/{MANIFEST_NAME}")):
-        yield open_bundle(manifest.parent)
+        if not manifest.parent.is_symlink():
+            yield open_bundle(manifest.parent)

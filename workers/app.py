@@ -20,6 +20,7 @@ from pipeline.bundles import Bundle, open_bundle, verify_bundle
 from pipeline.dead_letter_guard import guarded
 from pipeline.log import configure_logging
 from pipeline.policy_book import PolicyBook
+from pipeline.ready import announce
 from pipeline.refusal import failure
 from pipeline.settings import Settings
 from pipeline.stacks import stacks
@@ -152,11 +153,3 @@ def _stuck(settings: Settings, sentence: str) -> None:
         logging.shutdown()
     finally:
         os._exit(os.EX_TEMPFAIL)
-
-
-def announce(settings: Settings, *, ready: bool) -> None:
-    """Make or remove the ready file."""
-    if settings.ready_file and ready:
-        settings.ready_file.touch()
-    elif settings.ready_file:
-        settings.ready_file.unlink(missing_ok=True)

@@ -35,6 +35,7 @@ from pipeline.preprocess.progress import FaustProgress
 from pipeline.preprocess.rules import load_rules
 from pipeline.preprocess.stage import Stage
 from pipeline.preprocess.transport import Transport
+from pipeline.ready import announce
 from pipeline.refusal import failure
 from pipeline.settings import Settings
 from pipeline.stacks import stacks
@@ -51,8 +52,7 @@ def run_preprocess(settings: Settings) -> int:
     work, such as a topic that does not exist, else 70.
     """
     configure_logging(settings, "preprocess")
-    if settings.ready_file:
-        settings.ready_file.unlink(missing_ok=True)  # a killed process leaves its file behind
+    announce(settings, ready=False)  # a killed process leaves its file behind
     rules = load_rules(settings)
     _admit(settings, rules)
     metrics.serve_metrics(settings.metrics_port)
@@ -147,13 +147,7 @@ class PreprocessApp(faust.App):
 
     def announce(self, *, ready: bool) -> None:
         """Make or remove the ready file."""
-        file = self._settings.ready_file
-        if file is None:
-            return
-        if ready:
-            file.touch()
-        else:
-            file.unlink(missing_ok=True)
+        announce(self._settings, ready=ready)
 
     async def on_stop(self) -> None:
         """Drain: no more intake, what was taken up is delivered and committed, in `shutdown_grace_s` at most; crashed: exit."""

@@ -24,5 +24,5 @@ def load_rules(settings: Settings) -> Rules:
 
 def _served(settings: Settings, model: str) -> ServedModel:
     bundle = open_bundle(settings.models_dir / model)
-    topic = settings.work_topic(model, bundle.manifest.tokenizer.sha256)
+    topic = settings.work_topic(bundle.manifest.name, bundle.manifest.tokenizer.sha256)
     return ServedModel(bundle, Tokenizer(bundle), topic)

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import exits
 from pipeline.outgoing import Outgoing
+from pipeline.ready import announce
 from pipeline.settings import Settings
 from schemas.errors import BundleError, ConfigurationError, TransientError
 from schemas.results import InferenceResult
@@ -20,7 +21,7 @@ from tests.support.toy import NAME, make_toy_bundle
 from tests.support.work import ToyWorker
 from workers import __main__ as entry
 from workers import app
-from workers.app import announce, run_worker
+from workers.app import run_worker
 from workers.score import WorkRecord
 
 OUTPUTS = ("llmos.results", "llmos.flagged", "llmos.dead-letters")
