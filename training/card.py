@@ -1,98 +1,126 @@
 """The model card of a bundle, from its manifest alone: README.md in its folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from schemas.bundles import BundleManifest
+from training.card_words import MODERATION, OWN, Words
+from training.labels import NAMES
+from training.page import table
 
-_USE: Final = """\
-## What it is for
-Sorting large streams of user comments in English and Chinese: most pass, some wait for a person, the plainest are blocked. The
-thresholds are yours (`pipeline/defaults/policies/default.toml`); scores are calibrated, so that 0.8 means that about 8 of 10
-texts like those of the validation sets carry the label. Other mixtures of texts have other shares.
-
-## What it must not be used for
-Decisions about people without a person who looks, policing of private messages, ranking of users, languages other than English
-and Chinese. No label finds child abuse material, graphic violence or instructions for self-harm: there was no licensed data.
-"""
-_FIGURES: Final = """\
-## Figures
-On the test splits, as a worker scores them. How windows of a long text become one score was chosen with
-Wikipedia-1492 in sight.
-"""
-_FAILURES: Final = """\
-## Known failures
-- It learned data sets. On carefully contrasted sentences (counter-speech, quoted slurs, irony, dehumanising hate without a bad
-  word) it errs often; `hatemoji` above shows how often.
-- Chinese insults aimed at one person, Chinese threats, self-harm, sexual and advertising texts were learned mostly from
-  sentences written by hand for this project: what is phrased otherwise may pass.
-- `illicit` knows prompts to a language model and little else; `spam` knows English text messages of the 2000s.
-- It scores a comment alone: neither the thread nor the picture is known. Dialects and reclaimed words are judged too harshly.
-"""
+_QUALITY: Final = ("auroc", "auprc", "f1", "calibration_error")
+_QUALITY_HEAD: Final = ("positive", "AUROC", "AUPRC", "F1 at 0.5", "calibration error")
+GROUPS_SHOWN: Final = 5
+"""Groups of people with the highest false-positive rates that the card names."""
+Figures = Mapping[str, Any]
 
 
 def model_card(manifest: BundleManifest) -> str:
-    """Markdown; raises KeyError where the manifest has no figures yet (`training.evaluate` writes them)."""
-    figures: Any = manifest.metrics
-    headlines = _table(("figure", "value"), figures["headlines"].items())
-    shares = ((name, f"{share:.1%}") for name, share in figures["harmless_flagged"].items())
-    parts = [
-        _head(manifest),
-        _USE,
-        f"{_FIGURES}\n{headlines}",
-        f"Harmless texts that the default policy flags:\n\n{_table(('set', 'flagged'), shares)}",
-        _labels(manifest),
-        _FAILURES,
-        _made(manifest),
-    ]
-    return "\n".join(parts)
+    """Markdown; what the manifest has no figures of is left out (`training.evaluate` writes them)."""
+    moderation = tuple(label.name for label in manifest.labels) == NAMES
+    words = MODERATION if moderation else OWN
+    return "\n".join([_head(manifest), words.use, words.misuse, *_figures(manifest), words.failures, *_made(manifest, words)])
 
 
 def _head(manifest: BundleManifest) -> str:
     windows, graphs = manifest.windows, ", ".join(model.precision for model in manifest.models)
+    labels = (
+        f"{len(manifest.labels)} independent labels" if manifest.head == "sigmoid" else f"one of {len(manifest.labels)} labels"
+    )
+    exact = "bit for bit, " if all(model.precision != "fp16" for model in manifest.models) else ""
     return (
         f"# {manifest.name} {manifest.release}\n\n"
-        f"An encoder for {' and '.join(manifest.languages)} with {len(manifest.labels)} independent labels and windows of "
-        f"{windows.tokens_max} tokens that overlap by {windows.overlap}.\nGraphs for ONNX Runtime: {graphs}. "
-        "A text gets the same score, bit for bit, whatever shares its batch.\n"
+        f"An encoder for {' and '.join(manifest.languages)} with {labels} and windows of {windows.tokens_max} tokens that "
+        f"overlap by {windows.overlap}.\nGraphs for ONNX Runtime: {graphs}. "
+        f"A text gets the same score, {exact}whatever shares its batch. Licence: {manifest.licence}.\n"
     )
+
+
+def _figures(manifest: BundleManifest) -> Iterator[str]:
+    figures: Figures = manifest.metrics
+    if "labels" not in figures:
+        yield "## Figures\nNone yet: `training.evaluate --write` measures the bundle and puts them here.\n"
+        return
+    yield "## Figures\nOn texts that were not trained or calibrated on, as a worker scores them.\n"
+    if figures["headlines"]:
+        yield table(("figure", "value"), figures["headlines"].items())
+    yield _labels(manifest)
+    shares = ((name, f"{share:.1%}") for name, share in figures["harmless_flagged"].items())
+    yield f"Harmless texts that the policy {figures.get('policy', 'default')} flags:\n\n{table(('set', 'flagged'), shares)}"
+    yield from _languages(figures.get("languages", {}))
+    yield from _groups(figures)
+    yield from _contrast(figures.get("contrast", {}))
+    yield from _robustness(figures.get("robustness", {}))
 
 
 def _labels(manifest: BundleManifest) -> str:
-    figures: Any = manifest.metrics["labels"]
-    rows = (
-        (
-            label.name,
-            label.grade,
-            f"{figures[label.name]['positive']:,} of {figures[label.name]['texts']:,}",
-            *(f"{figures[label.name][name]:.3f}" for name in ("auroc", "auprc", "f1", "calibration_error")),
-            label.description,
+    figures: Figures = manifest.metrics["labels"]  # type: ignore[assignment]
+    rows = ((label.name, label.grade, *_quality(figures[label.name]), label.description) for label in manifest.labels)
+    return table(("label", "grade", *_QUALITY_HEAD, "what it means"), rows)
+
+
+def _quality(of: Figures) -> tuple[str, ...]:
+    return f"{of['positive']:,} of {of['texts']:,}", *("–" if of.get(name) is None else f"{of[name]:.3f}" for name in _QUALITY)
+
+
+def _languages(languages: Figures) -> Iterator[str]:
+    rows = [
+        (language, label, *_quality(of))
+        for language, labels in languages.items()
+        for label, of in labels.items()
+        if of["positive"]
+    ]
+    if rows:
+        yield f"By language:\n\n{table(('language', 'label', *_QUALITY_HEAD), rows)}"
+
+
+def _groups(figures: Figures) -> Iterator[str]:
+    for name, groups in figures.get("groups", {}).items():
+        worst = sorted(groups, key=lambda group: -groups[group]["false_positive_rate"])[:GROUPS_SHOWN]
+        columns = ("subgroup_auc", "bpsn_auc", "bnsp_auc")
+        rows = (
+            (group, *(f"{groups[group][at]:.3f}" for at in columns), f"{groups[group]['false_positive_rate']:.1%}")
+            for group in worst
         )
-        for label in manifest.labels
-    )
-    head = ("label", "grade", "positive", "AUROC", "AUPRC", "F1 at 0.5", "calibration error", "what it means")
-    return (
-        "Over all test texts that know the label, held-out sentences written by hand for this project among them:\n\n"
-        + _table(head, rows)
-    )
+        ratio = figures["worst_group"].get(name)
+        said = f"; {ratio[0]} is flagged {ratio[1]} times as often as the mean of {len(groups)} groups" if ratio else ""
+        head = ("group", "subgroup AUC", "BPSN AUC", "BNSP AUC", "harmless flagged")
+        yield f"Groups of people, {name}{said} (Borkan et al., 2019):\n\n{table(head, rows)}"
 
 
-def _made(manifest: BundleManifest) -> str:
+def _contrast(contrast: Figures) -> Iterator[str]:
+    rows = [(name, of["sentences"], f"{of['right']:.1%}", f"{of.get('pairs_right', 0):.1%}") for name, of in contrast.items()]
+    if rows:
+        head = ("phenomenon", "sentences", "flagged rightly", "sets of which all are")
+        yield f"Held-out sentences of which a small change flips the label:\n\n{table(head, rows)}"
+
+
+def _robustness(robustness: Figures) -> Iterator[str]:
+    rows = [
+        (language, name, f"{of['auroc_before']:.3f} → {of['auroc']:.3f}", f"{of['flagged_before']:.1%} → {of['flagged']:.1%}")
+        for language, disguises in robustness.items()
+        for name, of in disguises.items()
+        if name != "texts"
+    ]
+    if rows:
+        yield f"Disguised texts:\n\n{table(('language', 'disguise', 'AUROC', 'harmful texts flagged'), rows)}"
+
+
+def _made(manifest: BundleManifest, words: Words) -> Iterator[str]:
+    figures: Figures = manifest.metrics
+    yield f"## How it was made\nFine-tuned from {manifest.base_model}. {words.reproduce}\n"
+    runs = [
+        (run["name"], f"{run['rows']:,}", f"{run['steps']:,}", f"{run['seconds'] / 60:,.0f} min", run["machine"], run["energy"])
+        for run in figures.get("training", ())
+    ]
+    if runs:
+        yield table(("run", "rows", "steps", "time", "machine", "energy"), runs)
+    parity = [
+        (name, *(f"{of.get(at, 0):.4f}" for at in ("mean", "largest", "decisions_changed", "batch")))
+        for name, of in figures.get("export", {}).items()
+    ]
+    if parity:
+        head = ("graph", "mean change against PyTorch", "largest", "decisions changed", "moves with its batch by")
+        yield f"Probabilities of the graphs against PyTorch in fp32:\n\n{table(head, parity)}"
     rows = ((source.name, f"{source.rows:,}", source.licence, source.home) for source in manifest.data)
-    parity = ", ".join(f"{model.precision} {model.parity_max:.3f}" for model in manifest.models)
-    return (
-        f"## How it was made\nFine-tuned from {manifest.base_model} (MIT; a copy of its weights once stored in 4 bits) by\n"
-        "`training.prepare`, `training.finetune` (`training/runs/moderation.toml`, then `moderation-2.toml` from there on),\n"
-        "`training.export`, `training.calibrate`, `training.evaluate`; about an hour on two CPU cores, no GPU.\n"
-        f"Largest change of a probability against PyTorch, on 1,000 validation texts: {parity}.\n"
-        f"\nIt was trained on:\n\n{_table(('data set', 'texts', 'licence', 'home'), rows)}"
-    )
-
-
-def _table(head: tuple[str, ...], rows: Any) -> str:  # noqa: ANN401 (rows of anything printable)
-    return "".join(_lines(head, rows))
-
-
-def _lines(head: tuple[str, ...], rows: Any) -> Iterator[str]:  # noqa: ANN401
-    for row in (head, ("---",) * len(head), *rows):
-        yield "| " + " | ".join(str(cell) for cell in row) + " |\n"
+    yield f"It was trained on:\n\n{table(('data set', 'texts', 'licence', 'home'), rows)}"

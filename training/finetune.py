@@ -1,189 +1,153 @@
-"""Fine-tune an encoder as a multi-label classifier.
+"""Fine-tune an encoder on prepared data: labels of texts, tags of words, or answers to questions, as the data's card says.
 
-    python -m training.finetune --run training/runs/moderation.toml --prepared prepared.jsonl --base ENCODER --state FOLDER
-    python -m training.finetune --run training/runs/moderation-2.toml … --state FOLDER-2 --start FOLDER
+    python -m training.finetune --config training/runs/own.toml --prepared runs/tickets --base ENCODER --state runs/tickets-model
+    python -m training.finetune --config … --state runs/student --teacher runs/teacher   # learn from a larger model as well
+    torchrun --nproc-per-node 2 -m training.finetune …                                   # several processes or GPUs, same steps
 
-Stops and goes on: the state folder gets a checkpoint every few minutes, and the order of the texts depends on the seed alone.
+Stops and goes on: the state folder gets a checkpoint every few minutes, and the order of the rows depends on the seed alone.
+It ends with `model.safetensors`, `made.json`, the log and its figures; a folder that is finished is left as it is.
 """
 
-import argparse
-import math
-import time
-import tomllib
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
-from tqdm import tqdm
 
-from training.labels import NAMES
-from training.model import Classifier, from_pretrained, masked_loss
-from training.prepare import Table, load_table
-from training.windows import rows
-
-CHECKPOINT: Final = "checkpoint.pt"
-CHECKPOINT_EVERY_S: Final = 240
-SORTED_STEPS: Final = 40
-"""Texts are shuffled, then sorted by length within so many steps: little padding, and still a random order."""
-RARE: Final = ("threat", "sexual", "self_harm", "illicit", "spam")
-
-
-class Run(BaseModel):
-    """A run file: everything that decides what comes out, next to the data and the base model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    layers: tuple[int, ...]
-    tokens_max: int
-    epochs: float
-    rows_per_step: int
-    rare_repeats: int
-    hidden_rows: int
-    learning_rate: float
-    embedding_learning_rate: float
-    bfloat16: bool
-    warmup: float
-    weight_decay: float
-    seed: int
+from training.command import parser, run
+from training.data_card import DataCard, load_card
+from training.fit.checkpoint import clear
+from training.fit.curves import draw
+from training.fit.loop import Lesson, fit, planned
+from training.fit.team import Team, join, leave
+from training.lessons.answer import Answering
+from training.lessons.classify import Classification
+from training.lessons.tag import Tagging
+from training.made import WEIGHTS, Made, begin, finish, load_made, machine, now, rounded, versions
+from training.model import TOKENIZER, Model, drop_layers, from_pretrained
+from training.prepare import load_table
+from training.run_file import Run, load_run
+from training.table import Table, read_shards
+from training.teacher import soft_scores
+from training.windows import learned, windows
 
 
-def load_run(path: Path) -> Run:
-    """The run in `path`; raises ValidationError for what it does not know."""
-    return Run.model_validate(tomllib.loads(path.read_text("utf-8")))
-
-
-class Batch(NamedTuple):
-    """`input_ids`, `attention_mask` int64 [rows, tokens]; `labels` float32 [rows, labels], NaN where unknown."""
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    labels: Tensor
-
-
-def collate(ids: list[list[int]], labels: np.ndarray, pad_id: int) -> Batch:
-    """Rows padded to the longest among them."""
-    longest = max(map(len, ids))
-    padded = torch.full((len(ids), longest), pad_id)
-    mask = torch.zeros_like(padded)
-    for row, tokens in enumerate(ids):
-        padded[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = 1
-    return Batch(padded, mask, torch.from_numpy(labels))
-
-
-def epoch_order(labels: np.ndarray, lengths: np.ndarray, run: Run, epoch: int) -> list[np.ndarray]:
-    """Row numbers of each step of an epoch: shuffled, near each other in length, rare labels repeated."""
-    random = np.random.default_rng((run.seed, epoch))
-    rare = (labels[:, [NAMES.index(name) for name in RARE]] == 1).any(axis=1)
-    chosen = np.repeat(np.arange(len(labels)), np.where(rare, run.rare_repeats, 1))
-    random.shuffle(chosen)
-    block = run.rows_per_step * SORTED_STEPS
-    blocks = [chosen[start : start + block] for start in range(0, len(chosen), block)]
-    by_length = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in blocks])
-    steps = np.array_split(by_length, math.ceil(len(by_length) / run.rows_per_step))
-    return [steps[i] for i in random.permutation(len(steps))]
-
-
-def optimiser_of(model: Classifier, run: Run) -> torch.optim.Optimizer:
-    """AdamW; the pretrained embeddings learn slower than the layers, the fresh head ten times as fast."""
-    embeddings = list(model.encoder.embeddings.parameters())
-    layers = [weight for name, weight in model.encoder.named_parameters() if not name.startswith("embeddings.")]
-    groups = [
-        {"params": embeddings, "lr": run.embedding_learning_rate},
-        {"params": layers, "lr": run.learning_rate},
-        {"params": list(model.head.parameters()), "lr": 10 * run.learning_rate},
-    ]
-    return torch.optim.AdamW(groups, weight_decay=run.weight_decay, fused=True)
-
-
-def schedule(run: Run, steps: int) -> Callable[[int], float]:
-    """The share of the peak learning rate at each step: a linear rise, then a linear fall to zero."""
-    rise = max(1, int(run.warmup * steps))
-    return lambda step: min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
-
-
-def train(run: Run, table: Table, base: Path, state: Path, start: Path | None = None) -> Iterator[str]:
-    """Train to the end, from the last checkpoint if there is one; yields a line of the log now and then.
+def finetune(
+    plan: Run, prepared: Path, base: Path, folder: Path, *, team: Team, start: Path | None = None, teachers: Sequence[Path] = ()
+) -> Made:
+    """Train to the end, from the last checkpoint in `folder` if there is one, and write what came of it.
 
     A fresh run begins with the weights that an earlier run left in `start`, or else with those of `base` and a fresh head.
+    Raises ConfigurationError for what does not fit together.
     """
-    torch.manual_seed(run.seed)
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    ids, labels = rows(table, tokenizer, run.tokens_max, run.hidden_rows, run.seed)
-    lengths = np.array([len(row) for row in ids])
-    model = from_pretrained(base, run.layers, len(NAMES))
+    made = load_made(folder)
+    if made:
+        return made
+    card = load_card(prepared)
+    if team.leads:
+        begin(folder, plan, card.shards)
+    torch.manual_seed(plan.seed)
+    model = from_pretrained(base, plan.layers, 2 if card.task == "answer" else len(card.names), card.task, plan.dropout)
     if start:
-        model.load_state_dict(torch.load(start / CHECKPOINT, weights_only=True)["model"])
-    optimiser = optimiser_of(model, run)
-    order = [step for epoch in range(math.ceil(run.epochs)) for step in epoch_order(labels, lengths, run, epoch)]
-    order = order[: round(len(order) * run.epochs / math.ceil(run.epochs))]
-    scale = LambdaLR(optimiser, schedule(run, len(order)))
-    done = load_checkpoint(state, model, optimiser, scale)
-    saved_at, losses = time.monotonic(), []
-    model.train()
-    for step in tqdm(range(done, len(order)), initial=done, total=len(order), mininterval=10):
-        batch = collate([ids[i] for i in order[step]], labels[order[step]], model.encoder.config.pad_token_id)
-        with torch.autocast("cpu", torch.bfloat16, enabled=run.bfloat16):
-            logits = model(batch.input_ids, batch.attention_mask)
-        loss = masked_loss(logits.float(), batch.labels, torch.ones(len(NAMES)))
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        scale.step()
-        losses.append(loss.item())
-        last = step + 1 == len(order)
-        if last or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-            save_checkpoint(state, model, optimiser, scale, step + 1)
-            yield f"step {step + 1:,} of {len(order):,}, mean loss {np.mean(losses):.4f}"
-            saved_at, losses = time.monotonic(), []
+        model.load_state_dict(load_file(start / WEIGHTS))
+    drop_layers(model, plan.layer_drop)
+    lesson, rows = lesson_of(card, prepared, plan, model, base, folder=folder, team=team, teachers=teachers)
+    reached = fit(lesson, plan, folder, team)
+    lesson.learner.eval()
+    made = Made(
+        task=card.task,
+        names=card.names,
+        run=plan,
+        base_model=plan.base_model or base.name,
+        data=card.name,
+        rows=rows,
+        steps=min(reached.step, len(planned(lesson, plan))),
+        seconds=round(reached.seconds, 1),
+        machine=machine(team.device, team.size),
+        figures=rounded(lesson.validate()) if team.leads else {},
+        versions=versions(),
+        finished_at=now(),
+    )
+    if team.leads:
+        draw(folder)
+        finish(folder, model, base, made)
+        clear(folder)
+    return made
 
 
-def save_checkpoint(state: Path, model: Classifier, optimiser: torch.optim.Optimizer, scale: LambdaLR, step: int) -> None:
-    """Replace the checkpoint in one go, so that a cut leaves the old one."""
-    state.mkdir(parents=True, exist_ok=True)
-    whole = {
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "scale": scale.state_dict(),
-        "random": torch.get_rng_state(),  # of dropout
-        "step": step,
-    }
-    torch.save(whole, state / "checkpoint.new")
-    (state / "checkpoint.new").replace(state / CHECKPOINT)
+def lesson_of(
+    card: DataCard,
+    prepared: Path,
+    plan: Run,
+    model: Model,
+    base: Path,
+    *,
+    folder: Path,
+    team: Team,
+    teachers: Sequence[Path] = (),
+) -> tuple[Lesson, int]:
+    """What the prepared data teaches, and how many rows it has to learn from."""
+    tokenizer = Tokenizer.from_file(str(base / TOKENIZER))
+    if card.task in {"token", "answer"}:
+        rows = list(read_shards(prepared))
+        train, validation = ([row for row in rows if row["split"] == split] for split in ("train", "validation"))
+        if card.task == "token":
+            return Tagging(model, card.names, plan, train, validation, tokenizer=tokenizer, team=team), len(train)
+        return Answering(model, plan, train, validation, tokenizer=tokenizer, team=team), len(train)
+    table = load_table(prepared)
+    more = {"hidden": plan.hidden_rows, "seed": plan.seed}
+    to_learn = learned(_decided(table.where(split="train"), card), tokenizer, plan.tokens_max, task=card.task, **more)
+    held = _some(_decided(table.where(split="validation"), card), plan.validation_rows, plan.seed)
+    where = {"folder": folder, "team": team, "bfloat16": plan.bfloat16}
+    soft = soft_scores(teachers, to_learn, card.task, base, **where) if teachers else None
+    to_check = windows(held, tokenizer, plan.tokens_max, card.task)
+    return Classification(model, card.task, plan, to_learn, to_check, team=team, soft=soft), len(to_learn.ids)
 
 
-def load_checkpoint(state: Path, model: Classifier, optimiser: torch.optim.Optimizer, scale: LambdaLR) -> int:
-    """Steps already done; 0 without a checkpoint."""
-    if not (state / CHECKPOINT).exists():
-        return 0
-    whole = torch.load(state / CHECKPOINT, weights_only=True)
-    model.load_state_dict(whole["model"])
-    optimiser.load_state_dict(whole["optimiser"])
-    scale.load_state_dict(whole["scale"])
-    torch.set_rng_state(whole["random"])
-    return int(whole["step"])
+def _decided(table: Table, card: DataCard) -> Table:
+    """The rows of `table`; where one label of several is sought, those that have one."""
+    if card.task != "single_label":
+        return table
+    return table.take(np.flatnonzero((table.labels == 1).sum(axis=1) == 1).tolist())
+
+
+def _some(table: Table, count: int, seed: int) -> Table:
+    """`count` of its rows at most, drawn with a fixed seed."""
+    return table.take(sorted(np.random.default_rng(seed).permutation(len(table.texts))[:count].tolist()))
+
+
+def _arguments() -> ArgumentParser:
+    arguments = parser(__doc__)
+    arguments.add_argument("--config", type=Path, required=True, help="the run file, TOML or YAML")
+    arguments.add_argument("--prepared", type=Path, required=True, help="folder that training.prepare wrote")
+    arguments.add_argument("--base", type=Path, required=True, help="folder of the base encoder, with its tokenizer.json")
+    arguments.add_argument("--state", type=Path, required=True, help="folder of the checkpoint and of what is made")
+    arguments.add_argument("--from", dest="start", type=Path, help="folder of a finished run whose weights to begin with")
+    arguments.add_argument(
+        "--teacher", type=Path, action="append", default=[], help="folder of a finished run to learn from; repeatable"
+    )
+    arguments.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one")
+    return arguments
 
 
 def main() -> None:
-    """Train, printing the log."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--run", type=Path, required=True, help="the run file")
-    arguments.add_argument("--prepared", type=Path, required=True, help="what training.prepare wrote")
-    arguments.add_argument("--base", type=Path, required=True, help="folder of the base encoder")
-    arguments.add_argument("--state", type=Path, required=True, help="folder of the checkpoint")
-    arguments.add_argument("--start", type=Path, help="folder of an earlier run's checkpoint to begin with")
-    given = arguments.parse_args()
-    table = load_table(given.prepared).where(split="train")
-    for line in train(load_run(given.run), table, given.base, given.state, given.start):
-        tqdm.write(line)
+    """Train, and say what came of it."""
+    given = _arguments().parse_args()
+    team = join(given.device)
+    try:
+        made = finetune(
+            load_run(given.config), given.prepared, given.base, given.state, team=team, start=given.start, teachers=given.teacher
+        )
+    finally:
+        leave()
+    if team.leads:
+        print(f"{made.steps:,} steps over {made.rows:,} rows in {made.seconds:,.0f} s on {made.machine}")
+        print("validation: " + (", ".join(f"{name} {value:.4f}" for name, value in made.figures.items()) or "no rows"))
+        print(f"written to {given.state}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

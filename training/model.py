@@ -1,43 +1,102 @@
-"""The classifier: a BERT-like encoder cut to some of its layers, the mean of its token vectors, one linear head."""
+"""One BERT-like encoder, cut to some of its layers, with one linear head: over the mean of its token vectors, or over each."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from schemas.errors import ConfigurationError
+from training.data_card import Task
+
+CONFIG: Final = "config.json"
+TOKENIZER: Final = "tokenizer.json"
 
 
-class Classifier(nn.Module):
-    """Token ids to logits; labels are independent (sigmoid)."""
+class Model(nn.Module):
+    """An encoder and a head with `outputs` outputs."""
 
     encoder: Any
 
-    def __init__(self, encoder: Any, labels: int, dropout: float = 0.1) -> None:  # noqa: ANN401 (transformers is untyped)
+    def __init__(self, encoder: Any, outputs: int, dropout: float = 0.1) -> None:  # noqa: ANN401 (transformers is untyped)
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(encoder.config.hidden_size, labels)
+        self.head = nn.Linear(encoder.config.hidden_size, outputs)
+
+    def vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Token vectors [rows, tokens, width] of `input_ids` and `attention_mask` [rows, tokens]."""
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # type: ignore[no-any-return]
+
+
+class Classifier(Model):
+    """Logits of whole texts: of independent labels (sigmoid) or of one class among several (softmax)."""
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """`input_ids` and `attention_mask` [rows, tokens] to logits [rows, labels]."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        """Logits [rows, outputs]."""
+        hidden = self.vectors(input_ids, attention_mask)
         weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * weights).sum(1) / weights.sum(1)
         return self.head(self.dropout(mean))  # type: ignore[no-any-return]
 
 
-def from_pretrained(base: str | Path, layers: Sequence[int], labels: int) -> Classifier:
-    """A fresh head on the chosen `layers`, counted from 0, of the encoder at `base` (a folder or a hub name)."""
-    encoder = AutoModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32)
-    encoder.encoder.layer = nn.ModuleList(encoder.encoder.layer[index] for index in layers)
-    encoder.config.num_hidden_layers = len(layers)
-    return Classifier(encoder, labels)
+class TokenClassifier(Model):
+    """Logits of each token: of its tag, or of being the begin and the end of an answer."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits [rows, tokens, outputs]."""
+        return self.head(self.dropout(self.vectors(input_ids, attention_mask)))  # type: ignore[no-any-return]
 
 
-def masked_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Binary cross-entropy over known labels only; `labels` [rows, labels] holds NaN where unknown, `weights` [labels]."""
-    known = ~torch.isnan(labels)
-    losses = nn.functional.binary_cross_entropy_with_logits(logits, torch.nan_to_num(labels), reduction="none")
-    return (losses * known * weights).sum() / (known * weights).sum().clamp(min=1)
+KINDS: Final[dict[Task, type[Model]]] = {
+    "multi_label": Classifier,
+    "single_label": Classifier,
+    "token": TokenClassifier,
+    "answer": TokenClassifier,
+}
+
+
+def from_pretrained(
+    base: str | Path, layers: Sequence[int], outputs: int, task: Task = "multi_label", dropout: float = 0.1
+) -> Model:
+    """A fresh head on the chosen `layers` (none: all), counted from 0, of the encoder at `base`, a folder or a hub name.
+
+    `dropout` holds within the layers and before the head.
+    """
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading one file
+    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    encoder = AutoModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, **rates)
+    if layers:
+        depth = len(encoder.encoder.layer)
+        if max(layers) >= depth or min(layers) < 0:
+            raise ConfigurationError(f"layers {list(layers)}: the base encoder has {depth}, counted from 0")
+        encoder.encoder.layer = nn.ModuleList(encoder.encoder.layer[index] for index in layers)
+        encoder.config.num_hidden_layers = len(layers)
+    return KINDS[task](encoder, outputs, dropout)
+
+
+def from_config(folder: Path, outputs: int, task: Task) -> Model:
+    """The same shape with random weights, from the encoder's `config.json` in `folder`."""
+    config = AutoConfig.from_pretrained(folder)
+    encoder = AutoModel.from_config(config, add_pooling_layer=False)  # type: ignore[no-untyped-call]
+    return KINDS[task](encoder, outputs)
+
+
+def drop_layers(model: Model, chance: float) -> None:
+    """From now on, each layer is skipped with that chance in training (stochastic depth, Huang et al., 2016).
+
+    Its gradients are zero then, rather than missing, which several processes could not agree on.
+    """
+
+    def skip(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if not layer.training:
+            return output
+        kept = (torch.rand((), device=output.device) >= chance).to(output.dtype)
+        return inputs[0] + kept * (output - inputs[0])
+
+    if chance:
+        for layer in model.encoder.encoder.layer:
+            layer.register_forward_hook(skip)

@@ -1,133 +1,144 @@
-"""Data sets to one table of texts, labels and splits, ready for a tokenizer.
+"""Data sets to shards of normalised texts, labels and splits, ready for a tokenizer, with a card that tells what lies there.
 
-    python -m training.prepare --data FOLDER --output prepared.jsonl
+    python -m training.prepare --data ../shared/data --output runs/data             # the moderation sets
+    python -m training.prepare --own tickets.toml --output runs/tickets             # your own; training.own_data tells the form
+    python -m training.prepare --own tickets.toml --data FOLDER --output runs/both  # together; what a set does not know is masked
 
-A text is normalised exactly as serving does it, belongs to one split whatever set it stands in, and its unknown labels
-are NaN. Rows without a split of their own get one from the hash of their text, so adding a set moves no other row.
+A text is normalised exactly as serving does it, belongs to one split whatever set it stands in, and its unknown labels are left
+out. Rows without a split of their own get one from the hash of their text, so adding a set moves no other row.
 """
 
-import argparse
-import hashlib
-import json
-import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from pipeline.text.normalise import normalise
+from schemas.errors import ConfigurationError
+from training.command import parser, run
+from training.data_card import (
+    DataCard,
+    LabelCard,
+    SourceCard,
+    Task,
+    checksums,
+    label_cards,
+    label_counts,
+    language_counts,
+    load_card,
+    source_counts,
+    text_lengths,
+    write_card,
+)
+from training.examples import examples
+from training.gather import Line, lines
+from training.labels import MODERATION as MODERATION_LABELS
 from training.labels import NAMES
-from training.rows import Row, Split
+from training.own_data import DataFile, OwnSource, load_data_file
+from training.own_rows import sources_of
 from training.sources import MODERATION, Source
-
-SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
-VALIDATION_SHARE, TEST_SHARE = 0.08, 0.12
-_HASH_RANGE: Final = 1 << 32
+from training.splits import MODERATION_SHARES, Shares
+from training.table import SPLITS, Table, read_shards, table_of, write_shards
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One row a text: `labels` [n, labels] float32 with NaN for unknown; the rest are lists of n."""
-
-    texts: list[str]
-    labels: npt.NDArray[np.float32]
-    splits: list[Split]
-    sources: list[str]
-
-    def where(self, *, split: Split | None = None, source: str | None = None) -> "Table":
-        """The rows of one split, of one source, or of both."""
-        chosen = [
-            i
-            for i in range(len(self.texts))
-            if (split is None or self.splits[i] == split) and (source is None or self.sources[i] == source)
-        ]
-        return self.take(chosen)
-
-    def take(self, chosen: Sequence[int]) -> "Table":
-        """The rows at `chosen`, in that order."""
-        picked = [[column[i] for i in chosen] for column in (self.texts, self.splits, self.sources)]
-        return Table(picked[0], self.labels[list(chosen)], picked[1], picked[2])  # type: ignore[arg-type]
-
-    def save(self, path: Path) -> None:
-        """Write as JSON lines; unknown labels are null."""
-        with path.open("w", encoding="utf-8") as file:
-            for text, labels, split, source in zip(self.texts, self.labels, self.splits, self.sources, strict=True):
-                known = [None if np.isnan(label) else int(label) for label in labels]
-                file.write(json.dumps([text, known, split, source], ensure_ascii=False) + "\n")
-
-
-def load_table(path: Path) -> Table:
-    """What `Table.save` wrote."""
-    with path.open(encoding="utf-8") as file:
-        texts, labels, splits, sources = zip(*map(json.loads, file), strict=True)
-    known = [[np.nan if label is None else label for label in row] for row in labels]
-    return Table(list(texts), np.array(known, np.float32), list(splits), list(sources))
-
-
-def prepare(sources: Sequence[Source], data: Path) -> Table:
+def prepare(sources: Sequence[Source], data: Path, names: Sequence[str] = NAMES) -> Table:
     """All rows of `sources` under `data`, each text once."""
-    rows = list(_unique(sources, data))
-    return Table(
-        texts=[text for _, text, _ in rows],
-        labels=np.array([[row.labels.get(name, np.nan) for name in NAMES] for _, _, row in rows], np.float32),
-        splits=[row.split or split_of(text) for _, text, row in rows],
-        sources=[source.name for source, _, _ in rows],
+    return table_of(lines(sources, data, MODERATION_SHARES, Counter()), names)
+
+
+def load_table(folder: Path) -> Table:
+    """The texts that were prepared in `folder`; raises FileNotFoundError."""
+    return table_of(read_shards(folder), load_card(folder).names)
+
+
+def write(folder: Path, card: DataCard, rows: Sequence[Line]) -> DataCard:
+    """Write shards and `card`, completed by what `rows` are; returns the card."""
+    text = {"token": "words", "answer": "context"}.get(card.task, "text")
+    labelled = card.task in {"multi_label", "single_label"}
+    own = source_counts(rows)
+    files = write_shards(folder, rows)
+    whole = card.model_copy(
+        update={
+            "sources": tuple(
+                source.model_copy(update={"rows": own[source.name]}) for source in card.sources if source.name in own
+            ),
+            "counts": label_counts(rows, card.names) if labelled else {},
+            "languages": language_counts(rows),
+            "characters": text_lengths(rows, text),
+            "shards": checksums(files),
+        }
+    )
+    write_card(folder, whole)
+    return whole
+
+
+def _blank(name: str, task: Task, labels: Iterable[LabelCard], sources: Iterable[Source | OwnSource]) -> DataCard:
+    cards = (SourceCard(name=one.name, language=one.language, licence=one.licence, home=one.home, rows={}) for one in sources)
+    return DataCard(
+        name=name,
+        task=task,
+        labels=tuple(labels),
+        sources=tuple(cards),
+        counts={},
+        languages={},
+        characters={},
+        dropped={},
+        shards={},
     )
 
 
-def _unique(sources: Iterable[Source], data: Path) -> Iterator[tuple[Source, str, Row]]:
-    """Every text once, in its most guarded split: a test text is never trained on, whichever set repeats it."""
-    guard = {"test": 2, "validation": 1, "train": 0}
-    found: dict[str, tuple[Source, str, Row]] = {}
-    for source in sources:
-        trained = 0
-        for row in source.parse(data):
-            text = normalise(row.text).text
-            split = row.split or split_of(text)
-            trained += split == "train"
-            if not text or (split == "train" and trained > source.train_rows_max):
-                continue
-            key = _sameness(text)
-            before = found.get(key)
-            if before is None or guard[split] > guard[before[2].split or split_of(before[1])]:
-                found[key] = (source, text, row)
-    return iter(found.values())
+def prepare_moderation(data: Path, output: Path) -> DataCard:
+    """The built-in sets under `data`, written to `output`."""
+    dropped = Counter[str]()
+    rows = list(lines(MODERATION, data, MODERATION_SHARES, dropped))
+    card = _blank("moderation", "multi_label", label_cards(MODERATION_LABELS), MODERATION)
+    return write(output, card.model_copy(update={"dropped": dict(dropped)}), rows)
 
 
-def _sameness(text: str) -> str:
-    """What two texts share that are the same but for case, spaces and punctuation. Emoji count: they may turn the meaning."""
-    return "".join(character for character in text.casefold() if unicodedata.category(character)[0] not in "PZCM")
+def prepare_own(file: Path, output: Path, data: Path | None = None) -> DataCard:
+    """What a data file names, written to `output`; with `data`, together with the built-in sets there."""
+    own = load_data_file(file)
+    if own.task in {"token", "answer"}:
+        return _prepare_examples(own, file.parent, output)
+    if data and own.task != "multi_label":
+        raise ConfigurationError(f"data file {file}: only multi_label goes together with the moderation sets")
+    sources = [*sources_of(own, file.parent), *(MODERATION if data else ())]
+    others = [label for label in label_cards(MODERATION_LABELS) if label.name not in own.names] if data else []
+    dropped = Counter[str]()
+    rows = list(lines(sources, data or file.parent, Shares(own.validation, own.test), dropped))
+    card = _blank(own.name, own.task, [*own.labels, *others], sources)
+    return write(output, card.model_copy(update={"dropped": dict(dropped)}), rows)
 
 
-def split_of(text: str) -> Split:
-    """The split of a text whose set does not decide it: by hash, so always the same."""
-    place = int.from_bytes(hashlib.sha256(text.casefold().encode()).digest()[:4], "big") / _HASH_RANGE
-    if place < TEST_SHARE:
-        return "test"
-    return "validation" if place < TEST_SHARE + VALIDATION_SHARE else "train"
+def _prepare_examples(own: DataFile, folder: Path, output: Path) -> DataCard:
+    rows = list(examples(own, folder))
+    tags = sorted({tag for row in rows for tag in row.get("tags", ())}, key=lambda tag: (tag != "O", tag))
+    labels = own.labels or [LabelCard(name=tag) for tag in tags]
+    return write(output, _blank(own.name, own.task, labels, own.sources), rows)
 
 
-def report(table: Table) -> Iterator[str]:
+def report(card: DataCard) -> Iterator[str]:
     """How many texts each split holds, and how many carry each label."""
     for split in SPLITS:
-        chosen = table.where(split=split).labels
-        counts = ", ".join(f"{name} {int((chosen[:, i] == 1).sum())}" for i, name in enumerate(NAMES))
-        yield f"{split}: {len(chosen):,} texts; {counts}"
+        texts = sum(source.rows.get(split, 0) for source in card.sources)
+        counts = ", ".join(f"{name} {of.positive:,}" for name, of in card.counts.get(split, {}).items())
+        yield f"{split}: {texts:,} rows" + (f"; {counts}" if counts else "")
 
 
 def main() -> None:
-    """Prepare the moderation data."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    arguments.add_argument("--output", type=Path, required=True, help="the JSON lines to write")
+    """Prepare, and say what came of it."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--own", type=Path, help="a data file that names your own files and labels")
+    arguments.add_argument("--data", type=Path, help="folder of the built-in data sets")
+    arguments.add_argument("--output", type=Path, required=True, help="folder of the shards and the card")
     given = arguments.parse_args()
-    table = prepare(MODERATION, given.data)
-    table.save(given.output)
-    print(*report(table), sep="\n")
+    if given.own:
+        card = prepare_own(given.own, given.output, given.data)
+    elif given.data:
+        card = prepare_moderation(given.data, given.output)
+    else:
+        arguments.error("name --own FILE, --data FOLDER, or both")
+    print(*report(card), sep="\n")
+    print(f"written to {given.output}; its README.md tells the details")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -3,21 +3,36 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from training.labels import NAMES
 
 Split = Literal["train", "validation", "test"]
+SPLIT_NAMES: Final[dict[str, Split]] = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""What others call them."""
 CLEAN = dict.fromkeys(NAMES, 0)
 """Known to be harmless in every way the model can name."""
 
 
 class Row(NamedTuple):
-    """A text, the labels that are known of it, and its split where the data set decides it (otherwise its hash does)."""
+    """A text, the labels that are known of it, and its split where the data set decides it (otherwise its hash does).
+
+    Of sentences written for this project, `phenomenon` says what they test, and `pair` is what a sentence shares with those
+    from which a small change parts it.
+    """
 
     text: str
     labels: dict[str, int]
     split: Split | None = None
+    phenomenon: str = ""
+    pair: str = ""
 
 
 def table(path: Path, encoding: str = "utf-8-sig", delimiter: str = ",") -> Iterator[dict[str, str]]:

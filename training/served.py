@@ -5,19 +5,22 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from tqdm import tqdm
 
 from pipeline.bundles import Bundle, open_bundle
+from pipeline.decide import calibrate
 from pipeline.preprocess.tokenise import Tokenizer, cut_windows
 from pipeline.settings import Settings
 from pipeline.text.normalise import normalise
 from schemas.bundles import MANIFEST_NAME, BundleManifest
-from workers.decide import calibrate
 from workers.fold import Floats, fold, probabilities
 from workers.infer import Inference, Window
 from workers.session import open_session
 
 BATCH_TOKENS = 1024
 """As a worker's default: rows times longest row of one run."""
+CHUNK, CHUNKS_SHOWN = 1000, 5
+"""Texts scored in one go, and from how many goes on a bar shows them."""
 
 
 class Served:
@@ -52,8 +55,10 @@ class Served:
         return np.stack([fold(part, length, spec.labels) for part, length in zip(parts, lengths, strict=True)])
 
     def scores(self, texts: Sequence[str]) -> Floats:
-        """Calibrated scores [texts, labels], as policies see them."""
-        return calibrate(self.raw_scores(texts), self.bundle.manifest.labels)
+        """Calibrated scores [texts, labels], as policies see them; many texts show how far they are."""
+        chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
+        bar = tqdm(chunks, desc="score", unit=" thousand texts", disable=len(chunks) < CHUNKS_SHOWN, mininterval=5)
+        return calibrate(np.concatenate([self.raw_scores(chunk) for chunk in bar]), self.bundle.manifest.labels)
 
 
 def rewrite_manifest(folder: Path, **changes: object) -> BundleManifest:

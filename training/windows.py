@@ -3,57 +3,91 @@
 A harmless text is harmless throughout, so each of its windows is a row. Of a harmful one only the beginning is sure to carry
 what its label says. And since serving takes the largest score over windows, the model must neither shout at a harmless window
 nor miss one bad sentence in it: some harmful sentences are hidden in harmless company.
+
+Harmless is a text that is known not to carry the first label, and carries none of the others. Where a text has one label of
+several, all of its windows have it.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from training.labels import NAMES
-from training.prepare import Table
+from training.data_card import Task
+from training.table import Labels, Table
 
 FRAME: Final = 2
 HIDDEN_TOKENS_MAX: Final = 32
 """Longest harmful text that is hidden among harmless tokens."""
 COMPANY_TOKENS_MIN: Final = 24
 """Shortest harmless window to hide it in."""
-Labels = npt.NDArray[np.float32]
+Content = list[int]
 
 
-def rows(table: Table, tokenizer: Tokenizer, tokens_max: int, hidden: int, seed: int) -> tuple[list[list[int]], Labels]:
-    """Framed ids and labels [rows, labels] of the windows of `table`, and of `hidden` harmful sentences in company."""
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Framed token ids and labels [rows, names] of each row."""
+
+    ids: list[list[int]]
+    labels: Labels
+    names: tuple[str, ...]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.intp]:
+        """Tokens of each row."""
+        return np.array([len(row) for row in self.ids], np.intp)
+
+
+def windows(table: Table, tokenizer: Tokenizer, tokens_max: int, task: Task = "multi_label") -> Windows:
+    """The windows of `table`."""
+    return learned(table, tokenizer, tokens_max, hidden=0, seed=0, task=task)
+
+
+def learned(
+    table: Table, tokenizer: Tokenizer, tokens_max: int, *, hidden: int, seed: int, task: Task = "multi_label"
+) -> Windows:
+    """The same, with `hidden` rows more of harmful sentences in harmless company."""
     tokenizer.no_padding()
     tokenizer.no_truncation()
     encoded = [encoding.ids for encoding in tokenizer.encode_batch(table.texts)]
+    if not encoded:
+        return Windows([], table.labels, table.names)
     begin, end = encoded[0][0], encoded[0][-1]
-    harmless = (table.labels[:, NAMES.index("toxicity")] == 0) & ~(table.labels == 1).any(axis=1)
-    contents: list[list[int]] = []
-    sources: list[int] = []
-    for source, ids in enumerate(encoded):
-        inner = ids[1:-1]
-        step = tokens_max - FRAME
-        cuts = [inner[at : at + step] for at in range(0, len(inner), step)] if harmless[source] else [inner[:step]]
-        contents += cuts
-        sources += [source] * len(cuts)
+    harmless = (table.labels[:, 0] == 0) & ~(table.labels == 1).any(axis=1)
+    whole = np.ones_like(harmless) if task == "single_label" else harmless
+    contents, sources = _cut(encoded, whole, tokens_max - FRAME)
     labels = table.labels[sources]
     more, more_labels = _hide(contents, labels, harmless[sources], tokens_max - FRAME, hidden, np.random.default_rng(seed))
     framed = [[begin, *inner, end] for inner in contents + more]
-    return framed, np.concatenate([labels, more_labels])
+    return Windows(framed, np.concatenate([labels, more_labels]), table.names)
+
+
+def _cut(encoded: Iterable[Content], whole: npt.NDArray[np.bool_], step: int) -> tuple[list[Content], list[int]]:
+    """All windows of texts that are what they are throughout, the first of the others; and the text of each."""
+    contents: list[Content] = []
+    sources: list[int] = []
+    for source, ids in enumerate(encoded):
+        inner = ids[1:-1]
+        cuts = [inner[at : at + step] for at in range(0, max(1, len(inner)), step)] if whole[source] else [inner[:step]]
+        contents += cuts
+        sources += [source] * len(cuts)
+    return contents, sources
 
 
 def _hide(
-    contents: list[list[int]],
+    contents: list[Content],
     labels: Labels,
     harmless: npt.NDArray[np.bool_],
     room: int,
     count: int,
     random: np.random.Generator,
-) -> tuple[list[list[int]], Labels]:
+) -> tuple[list[Content], Labels]:
     """`count` rows of a harmful text amid a harmless one, with the labels of the harmful; what it lacks stays unknown."""
     lengths = np.array([len(inner) for inner in contents])
-    harmful = np.flatnonzero((labels[:, NAMES.index("toxicity")] == 1) & (lengths <= HIDDEN_TOKENS_MAX))
+    harmful = np.flatnonzero((labels[:, 0] == 1) & (lengths <= HIDDEN_TOKENS_MAX))
     company = np.flatnonzero(harmless & (lengths >= COMPANY_TOKENS_MIN))
     if not count or not len(harmful) or not len(company):
         return [], labels[:0]

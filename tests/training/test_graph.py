@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from tests.training.conftest import HEADS, VOCABULARY
-from training.export import fixed_spans, measure_spans, weights_of
-from training.graph import Fp32, Int8, classifier_graph
+from training.export.graph import classifier_graph
+from training.export.linear import Float, Int8, Linear
+from training.export.spans import fixed_spans, measure_spans
 from training.model import Classifier
 
 LENGTH = 24
@@ -33,15 +34,18 @@ def logits(graph: onnxruntime.InferenceSession, windows: Sequence[np.ndarray]) -
     return graph.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
 
 
+def written(classifier: Classifier, linear: Linear) -> onnx.ModelProto:
+    weights = {name: value.numpy() for name, value in classifier.state_dict().items()}
+    return classifier_graph(weights, heads=HEADS, epsilon=classifier.encoder.config.layer_norm_eps, linear=linear)
+
+
 def exact(classifier: Classifier) -> onnx.ModelProto:
-    config = classifier.encoder.config
-    return classifier_graph(weights_of(classifier), heads=HEADS, epsilon=config.layer_norm_eps, linear=Fp32())
+    return written(classifier, Float())
 
 
 def rounded(classifier: Classifier, *, by_token: bool) -> onnx.ModelProto:
-    spans = {} if by_token else fixed_spans(measure_spans(exact(classifier), rows(20, seed=1)))
-    config = classifier.encoder.config
-    return classifier_graph(weights_of(classifier), heads=HEADS, epsilon=config.layer_norm_eps, linear=Int8(spans))
+    spans = measure_spans(exact(classifier), rows(20, seed=1))
+    return written(classifier, Int8(fixed_spans(spans, "token" if by_token else "mixed")))
 
 
 def by_torch(classifier: Classifier, windows: Sequence[np.ndarray]) -> np.ndarray:
@@ -53,6 +57,13 @@ def by_torch(classifier: Classifier, windows: Sequence[np.ndarray]) -> np.ndarra
 def test_the_fp32_graph_gives_what_pytorch_gives(classifier: Classifier) -> None:
     windows = rows(12)
     assert np.abs(logits(session(exact(classifier)), windows) - by_torch(classifier, windows)).max() < 2e-4
+
+
+def test_the_fp16_graph_stays_near_pytorch_and_near_itself_in_other_company(classifier: Classifier) -> None:
+    graph, windows = session(written(classifier, Float(np.float16))), rows(12)
+    together = logits(graph, windows)
+    assert 0 < np.abs(together - by_torch(classifier, windows)).max() < 0.01
+    assert np.abs(together - np.concatenate([logits(graph, [window]) for window in windows])).max() < 0.002
 
 
 @pytest.mark.parametrize("by_token", [True, False])

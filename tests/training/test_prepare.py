@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.prepare import TEST_SHARE, VALIDATION_SHARE, Table, load_table, prepare, split_of
+from training.prepare import prepare
 from training.rows import CLEAN, Row
 from training.sources import MODERATION, Source
+from training.splits import TEST_SHARE, VALIDATION_SHARE, split_of
+from training.table import Table, read_shards, table_of, write_shards
 
 
 def source(name: str, *rows: Row, train_rows_max: int = 100) -> Source:
@@ -38,8 +40,10 @@ def test_texts_are_normalised_as_serving_does_it() -> None:
 def test_a_label_that_a_set_does_not_carry_is_unknown(tmp_path: Path) -> None:
     table = prepare([source("a", Row("hello there", {"toxicity": 0, "spam": 1}, "train"))], Path())
     assert np.isnan(table.labels[0]).sum() == table.labels.shape[1] - 2
-    table.save(tmp_path / "table.jsonl")
-    assert np.array_equal(load_table(tmp_path / "table.jsonl").labels, table.labels, equal_nan=True)
+    write_shards(tmp_path, table.rows())
+    again = table_of(read_shards(tmp_path), table.names)
+    assert np.array_equal(again.labels, table.labels, equal_nan=True)
+    assert (again.texts, again.notes) == (table.texts, table.notes)
 
 
 def test_no_large_set_drowns_a_small_one() -> None:

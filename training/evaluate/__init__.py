@@ -1,0 +1,1 @@
+"""Measures a bundle as a worker serves it: quality, calibration, fairness, over-blocking, robustness."""

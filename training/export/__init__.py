@@ -1,0 +1,1 @@
+"""From the model of a finished run to a bundle that workers serve."""
