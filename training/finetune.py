@@ -101,8 +101,9 @@ def lesson_of(
     more = {"hidden": plan.hidden_rows, "seed": plan.seed}
     to_learn = learned(_decided(table.where(split="train"), card), tokenizer, plan.tokens_max, task=card.task, **more)
     held = _some(_decided(table.where(split="validation"), card), plan.validation_rows, plan.seed)
-    where = {"folder": folder, "team": team, "bfloat16": plan.bfloat16}
-    soft = soft_scores(teachers, to_learn, card.task, base, **where) if teachers else None
+    soft = None
+    if teachers:
+        soft = soft_scores(teachers, to_learn, card.task, base, folder=folder, team=team, bfloat16=plan.bfloat16)
     to_check = windows(held, tokenizer, plan.tokens_max, card.task)
     return Classification(model, card.task, plan, to_learn, to_check, team=team, soft=soft), len(to_learn.ids)
 
