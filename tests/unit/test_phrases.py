@@ -1,7 +1,7 @@
 """Word lists: a phrase is found in any disguise that the normaliser folds, as a word of its own, and only where it counts."""
 
 import string
-import time
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -224,15 +224,21 @@ def test_a_phrase_in_two_lists_or_twice_in_one_counts_in_both_and_is_told() -> N
 
 
 @pytest.mark.parametrize("unit", ["kill ", "操作", "a ", "kill the process "])
-def test_the_time_grows_with_the_length_of_the_text_only(unit: str) -> None:
+def test_the_work_grows_with_the_length_of_the_text_only(unit: str) -> None:
     phrases = book(["kill", "操", *(f"a {word}" for word in string.ascii_lowercase)], ["process"], ["kill the", "操作"])
 
-    def seconds(length: int) -> float:
-        text = unit * (length // len(unit))
-        begin = time.process_time()
-        phrases.find(text)
-        return time.process_time() - begin
+    def calls(length: int) -> int:
+        text, counted = unit * (length // len(unit)), 0
 
-    seconds(1_000)
-    short = min(seconds(20_000) for _ in range(3))
-    assert min(seconds(200_000) for _ in range(2)) < 40 * max(short, 0.002)
+        def count(_frame: object, event: str, _argument: object) -> None:
+            nonlocal counted
+            counted += event in {"call", "c_call"}
+
+        sys.setprofile(count)
+        try:
+            phrases.find(text)
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    assert calls(20_000) < 11 * calls(2_000)
