@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 1
+BENCH_JOBS ?= 100000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos lint format package clean
+.PHONY: help demo up test chaos bench lint format package clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +22,9 @@ test: .venv/development ## Run every test
 
 chaos: .venv/development ## Ten minutes of faults, then the books must balance (SEED=1 CHAOS_ARGS="--broker cluster")
 	$(BIN)/python -m tests.acceptance.chaos --seed $(SEED) $(CHAOS_ARGS)
+
+bench: .venv/development ## Speed, latency, scaling, memory, side by side with other ways (BENCH_JOBS=10000 takes less time)
+	$(BIN)/python -m benchmarks --jobs $(BENCH_JOBS) $(BENCH_ARGS)
 
 lint: .venv/development ## Style, types and the consistency of what is installed
 	$(BIN)/ruff check
