@@ -1,6 +1,5 @@
 """The whole system on one machine: the embedded broker or yours, topics, preprocess apps, workers, the HTTP gateway."""
 
-import fcntl
 import json
 import shutil
 import socket
@@ -13,7 +12,9 @@ from typing import Final
 from uuid import uuid4
 
 from pipeline.embedded import EmbeddedBroker, free_port
+from pipeline.gateway.place import http_url
 from pipeline.kafka import BROKER_FILE
+from pipeline.locks import held
 from pipeline.settings import Settings
 from pipeline.supervise import Child, Supervisor
 from pipeline.topics import create_topics
@@ -60,7 +61,7 @@ def running(
         supervisor = Supervisor([*gateway, *_children(reached, preprocess, workers)], say, settings.shutdown_grace_s)
         stack.callback(supervisor.stop)
         supervisor.start()
-        url = None if http_port is None else _url(settings.http_host, http_port)
+        url = None if http_port is None else http_url(settings.http_host, http_port)
         if url:
             stack.enter_context(_remembered(settings.state_dir / GATEWAY_FILE, {"url": url}))
         yield System(reached, supervisor, broker, url)
@@ -86,10 +87,6 @@ def _is_free(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _gateway(settings: Settings, port: int) -> Child:
@@ -119,11 +116,7 @@ def _child(settings: Settings, name: str, arguments: list[str]) -> Child:
 def _alone(state_dir: Path) -> Iterator[None]:
     """One system a state folder; raises ConfigurationError where one runs already."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigurationError(f"`llmos up` runs already in {state_dir}; stop it, or name another by --state") from error
+    with held(state_dir, f"`llmos up` runs already in {state_dir}; stop it, or name another by --state"):
         yield
 
 

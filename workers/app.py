@@ -17,13 +17,13 @@ from pipeline.admission import admit
 from pipeline.backlog import Backlog
 from pipeline.backoff import Backoff
 from pipeline.bundles import Bundle, open_bundle, verify_bundle
+from pipeline.clock import now_ms
 from pipeline.dead_letter_guard import guarded
 from pipeline.log import configure_logging
 from pipeline.policy_book import PolicyBook
-from pipeline.ready import announce
+from pipeline.ready import announce, end_stuck
 from pipeline.refusal import failure
 from pipeline.settings import Settings
-from pipeline.stacks import stacks
 from pipeline.watchdog import Watchdog
 from schemas.errors import ConfigurationError
 from schemas.results import ModelRef
@@ -74,7 +74,7 @@ def run_worker(settings: Settings) -> None:
     )
     _stop_on_signals(loop, settings)
     progress = WorkerProgress(loop, lambda: inference.runs, Backlog(settings, settings.worker_group(bundle.manifest.name)))
-    watchdog = Watchdog(progress, lambda sentence: _stuck(settings, sentence), stuck_after_s=settings.stuck_after_s)
+    watchdog = Watchdog(progress, lambda sentence: end_stuck(settings, sentence), stuck_after_s=settings.stuck_after_s)
     watchdog.start()
     try:
         loop.run(topic)
@@ -101,12 +101,8 @@ def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder, Infer
     warm_up(inference, bundle)
     prove(inference, bundle, policies.current)
     model = ModelRef(name=spec.name, release=spec.release, precision=session.file.precision, sha256=session.file.sha256)
-    recorder = Recorder(settings, spec, model, policies, _clock_ms)
-    return Scorer(bundle, inference, policies, recorder, _clock_ms), recorder, inference
-
-
-def _clock_ms() -> int:
-    return time.time_ns() // 1_000_000
+    recorder = Recorder(settings, spec, model, policies, now_ms)
+    return Scorer(bundle, inference, policies, recorder, now_ms), recorder, inference
 
 
 def _consumer(settings: Settings, bundle: Bundle) -> KafkaConsumer:
@@ -144,12 +140,3 @@ def _give_up(settings: Settings) -> None:
     _LOG.error("not drained in %d s: exiting, the rest uncommitted", settings.shutdown_grace_s)
     logging.shutdown()
     os._exit(os.EX_TEMPFAIL)
-
-
-def _stuck(settings: Settings, sentence: str) -> None:
-    try:
-        _LOG.critical("%s\n%s", sentence, stacks())
-        announce(settings, ready=False)
-        logging.shutdown()
-    finally:
-        os._exit(os.EX_TEMPFAIL)

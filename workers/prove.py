@@ -71,5 +71,5 @@ def _verdicts(
     raw = fold(scores, np.array([len(window) for window in windows]), spec.labels)
     if not np.isfinite(raw).all():
         raise BundleError(f"model {spec.name}: it fails on the canary {canary.text!r}")
-    scores = calibrate(raw[None], spec.labels)[0]
-    return [decide(raw, scores, spec.labels, loaded.policy, detector.detect(text))[0] for loaded in judging]
+    scores, language = calibrate(raw[None], spec.labels)[0], detector.detect(text)
+    return [decide(raw, scores, spec.labels, loaded.policy, language)[0] for loaded in judging]

@@ -136,8 +136,10 @@ class Scorer:
 
 def _words(item: WorkItem, loaded: LoadedPolicy) -> WordHits | None:
     """What the text holds of the policy's lists: as preprocess found it, or anew where that had another policy."""
-    if loaded.phrases is None or item.words_policy == loaded.ref.sha256:
-        return item.words if loaded.phrases else None
+    if loaded.phrases is None:
+        return None
+    if item.words_policy == loaded.ref.sha256:
+        return item.words
     return loaded.phrases.find(normalise(item.job.text).text)
 
 

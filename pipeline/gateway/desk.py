@@ -5,7 +5,6 @@ All that waits is bounded: requests are turned away where too many wait, batches
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 
 from pipeline import kafka as options
 from pipeline import metrics
+from pipeline.clock import now_ms
 from pipeline.gateway.asking import Asked
 from pipeline.gateway.contract import Late, Outcome, Sink, Unavailable
 from pipeline.gateway.ledger import Ledger
@@ -44,7 +44,7 @@ class KafkaDesk:
         notes = options.notes_folder(settings) or folder  # what an embedded broker held is gone with it
         self._ledger = Ledger(notes / f"desk-{settings.gateway_topic}.sqlite3")
         self._asked = Asked(settings.gateway_in_flight_jobs)
-        self._room = Room(settings.gateway_batch_in_flight_jobs, self._ledger.handed_over(_now_ms() - 1000 * KEPT_S))
+        self._room = Room(settings.gateway_batch_in_flight_jobs, self._ledger.handed_over(now_ms() - 1000 * KEPT_S))
         self._asking = Publishing(
             settings, "ask", on_delivered=self._delivered, on_failed=self._not_published, on_broken=self._broken
         )
@@ -66,7 +66,7 @@ class KafkaDesk:
         """As the contract says; a request for more jobs than may wait is let in when no other waits."""
         if self._closed:
             raise self._closed
-        asking = self._asked.begin([job.job_id for job in jobs], _now_ms())
+        asking = self._asked.begin([job.job_id for job in jobs], now_ms())
         try:
             self._asking.send(jobs)
             metrics.GATEWAY_JOBS.labels("request").inc(len(jobs))
@@ -138,7 +138,3 @@ class KafkaDesk:
         self._closed = self._closed or Unavailable(why)
         self._asked.failed(None, self._closed)
         self._room.close(self._closed)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -167,5 +167,10 @@ _RENDERERS: Final[tuple[tuple[type[Exception], Callable[[Any], Response]], ...]]
 
 def bearer_key(request: Request) -> str | None:
     """The API key that a request shows in its Authorization header."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() or None if scheme.lower() == "bearer" else None
+    return bearer_token(request.headers.get("authorization", ""))
+
+
+def bearer_token(authorization: str) -> str | None:
+    """The token in the value of an Authorization header, if it is of that kind."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

@@ -16,6 +16,7 @@ from uuid import UUID
 from kafka import TopicPartition
 
 from pipeline import metrics
+from pipeline.clock import now_ms
 from pipeline.gateway.contract import Outcome, Sink
 from pipeline.gateway.ledger import Ledger
 from pipeline.gateway.outcome import outcome_of
@@ -59,7 +60,7 @@ class LookUps:
         self._settings = settings
         self._ledger = ledger
         self._since = since
-        self._started_ms = _now_ms()
+        self._started_ms = now_ms()
         self._next_at = time.monotonic() + EVERY_S
         self._running: Future[Found] | None = None
         self._stopping = threading.Event()
@@ -89,7 +90,7 @@ class LookUps:
         self._next_at = time.monotonic() + EVERY_S
         ours = self._since()
         kept = {job_id: made_at_ms(job_id) for sink in sinks for job_id in sink.waiting() if job_id not in ours}
-        before_ms = _now_ms() - 1000 * AFTER_S
+        before_ms = now_ms() - 1000 * AFTER_S
         if any(at_ms is None or at_ms < before_ms for at_ms in (*ours.values(), *kept.values())):
             self._running = Future()
             threading.Thread(target=self._run, args=(kept, self._running), name="look-up", daemon=True).start()
@@ -132,7 +133,3 @@ def made_at_ms(job_id: str) -> int | None:
     except ValueError:
         return None
     return made.int >> _BELOW_TIME if made.version == _BY_TIME else None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,6 +1,5 @@
 """What a gateway needs on its machine and of Kafka before it serves: a folder, a port, topics, rights."""
 
-import fcntl
 import logging
 import socket
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from pipeline.admission import admit
 from pipeline.backoff import Backoff
+from pipeline.locks import held
 from pipeline.settings import Settings
 from pipeline.topics import admin
 from schemas.errors import ConfigurationError
@@ -24,11 +24,7 @@ def own_folder(settings: Settings) -> Iterator[Path]:
     name = settings.instance_id or "gateway"
     folder = settings.state_dir / "gateway" / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigurationError(f"gateway {name} runs already in {folder}; give each its own --instance-id") from error
+    with held(folder, f"gateway {name} runs already in {folder}; give each its own --instance-id"):
         yield folder
 
 
@@ -68,6 +64,11 @@ def _address(settings: Settings) -> tuple[socket.AddressFamily, tuple[str, int]]
 def url_of(listener: socket.socket) -> str:
     """How a client on this machine names what `listener` is bound to."""
     host, port, *_ = listener.getsockname()
+    return http_url(host, port)
+
+
+def http_url(host: str, port: int) -> str:
+    """The address of `port` at `host`, which may be one of IPv6."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from typing import Final
 
 from pipeline import metrics
+from pipeline.clock import now_ms
 from pipeline.gateway.contract import Unavailable
 
 _LOG = logging.getLogger(__name__)
@@ -18,14 +18,10 @@ _LOOK_S: Final = 30
 """How often a wait for room looks for such jobs."""
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Room:
     """For the event loop's thread, but for `holds` and `since`. Whoever comes first gets room first."""
 
-    def __init__(self, jobs_max: int, taken: Mapping[str, int], clock_ms: Callable[[], int] = _now_ms) -> None:
+    def __init__(self, jobs_max: int, taken: Mapping[str, int], clock_ms: Callable[[], int] = now_ms) -> None:
         self._jobs_max = jobs_max
         self._clock_ms = clock_ms
         self._at_ms = dict(taken)

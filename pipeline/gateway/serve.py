@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +31,9 @@ from pipeline.gateway.place import kafka_is_ready, listening, own_folder, url_of
 from pipeline.gateway.progress import ReplyProgress
 from pipeline.log import configure_logging
 from pipeline.policy_book import PolicyBook
-from pipeline.ready import announce
+from pipeline.ready import announce, end_stuck
 from pipeline.routing import load_routes
 from pipeline.settings import Settings
-from pipeline.stacks import stacks
 from pipeline.watchdog import Watchdog
 from schemas.bundles import BundleManifest
 from schemas.errors import TransientError
@@ -94,7 +94,9 @@ class Serving:
         self._server = Server(_config(self.app, self._settings), self.app.state.draining)
         self._stop_on_signals(asyncio.get_running_loop())
         watchdog = Watchdog(
-            ReplyProgress(self._settings, self.desk.replies), self._stuck, stuck_after_s=self._settings.stuck_after_s
+            ReplyProgress(self._settings, self.desk.replies),
+            partial(end_stuck, self._settings),
+            stuck_after_s=self._settings.stuck_after_s,
         )
         try:
             await self.desk.start([sink for part in self.app.state.parts for sink in part.sinks])
@@ -142,14 +144,6 @@ class Serving:
         _LOG.error("not drained in %d s: exiting", self._settings.shutdown_grace_s)
         logging.shutdown()
         os._exit(os.EX_TEMPFAIL)
-
-    def _stuck(self, sentence: str) -> None:
-        try:
-            _LOG.critical("%s\n%s", sentence, stacks())
-            announce(self._settings, ready=False)
-            logging.shutdown()
-        finally:
-            os._exit(os.EX_TEMPFAIL)
 
 
 def _named(error: Exception) -> Exception:

@@ -10,7 +10,6 @@ import logging
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +22,7 @@ from aiokafka.errors import KafkaError
 from pipeline import exits, metrics
 from pipeline.admission import admit
 from pipeline.backlog import Backlog
+from pipeline.clock import now_ms
 from pipeline.kafka import fetch_wait_ms, is_embedded
 from pipeline.log import configure_logging
 from pipeline.preprocess.batcher import Batcher, Limits
@@ -86,7 +86,7 @@ class PreprocessApp(faust.App):
         self.leaves_groups = not is_embedded(settings)
         self._settings = settings
         self._topics_needed = _topics_needed(settings, rules)
-        self._stage = Stage(settings, rules, lambda: time.time_ns() // 1_000_000)
+        self._stage = Stage(settings, rules, now_ms)
         self._executor = ThreadPoolExecutor(1, "stage")
         self._deliverer = Deliverer(settings)
         self._batching: asyncio.Task[None] | None = None

@@ -8,7 +8,6 @@ resume.
 import asyncio
 import json
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,6 +16,7 @@ from typing import Final
 
 from pydantic_core import from_json, to_json
 
+from pipeline.clock import now_ms
 from pipeline.gateway.contract import Outcome, Overloaded
 from pipeline.gateway.database import Database
 from pipeline.gateway.dialect import ApiError
@@ -118,7 +118,7 @@ class JobStore:
 
         Raises Overloaded where too many jobs have no outcome, and ApiError 409 where the key came with another body.
         """
-        now_ms = _now_ms()
+        at_ms = now_ms()
         rows = [(job.job_id, tenant, _ms(job), State.NEW, to_json(job)) for job in jobs]
 
         def begin(connection: sqlite3.Connection) -> Begun:
@@ -128,7 +128,7 @@ class JobStore:
                 raise Overloaded(FULL_RETRY_S)
             job_ids = tuple(row[0] for row in rows)
             if claim:
-                values = tenant, claim.key, claim.sha256, now_ms, json.dumps(job_ids)
+                values = tenant, claim.key, claim.sha256, at_ms, json.dumps(job_ids)
                 connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?)", values)
             connection.executemany("INSERT INTO jobs (job_id, tenant, created_ms, state, payload) VALUES (?, ?, ?, ?, ?)", rows)
             self._open += len(rows)
@@ -211,7 +211,7 @@ class JobStore:
 
     async def purge(self, keep_ms: int, jobs_max: int) -> None:
         """Forget what is older than `keep_ms`, and the oldest closed jobs where more than `jobs_max` are kept."""
-        before_ms = _now_ms() - keep_ms
+        before_ms = now_ms() - keep_ms
         await self._delete(_OLD_JOBS, (before_ms,))
         await self._delete(_OLD_REQUESTS, (before_ms,))
         (kept,) = await self._database.read(lambda connection: connection.execute("SELECT count(*) FROM jobs").fetchone())
@@ -271,7 +271,3 @@ def kept_outcome(outcome: Outcome) -> bytes:
 
 def _ms(job: TextJob) -> int:
     return int(job.created_at.timestamp() * 1000)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from fastapi.responses import Response
 
 from pipeline.gateway.contract import Context, GatewayError
+from pipeline.gateway.dialect import bearer_token
 from pipeline.gateway.perspective import choices
 from pipeline.gateway.perspective.analysis import analysis_of, spoken_of
 from pipeline.gateway.perspective.attributes import Catalogue
@@ -36,7 +37,6 @@ Respond = Callable[[Mapping[str, Any], str | None], Awaitable[dict[str, Any]]]
 
 _log = logging.getLogger(__name__)
 _METHODS: Final = {method.name: method for method in METHODS}
-_BEARER: Final = "bearer "
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,8 @@ class Call:
     @property
     def key(self) -> str | None:
         """The API key that the caller shows."""
-        bearer = self.headers.get("authorization", "")
-        token = bearer[len(_BEARER) :].strip() if bearer.lower().startswith(_BEARER) else ""
-        return self.query.get("key") or self.headers.get("x-goog-api-key") or token or None
+        token = bearer_token(self.headers.get("authorization", ""))
+        return self.query.get("key") or self.headers.get("x-goog-api-key") or token
 
 
 class Calls:
