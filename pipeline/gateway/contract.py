@@ -68,7 +68,10 @@ class Sink(Protocol):
         ...
 
     def waiting(self) -> Sequence[str]:
-        """Some ids, the oldest first, of jobs handed over that have no outcome; in time they are looked for elsewhere."""
+        """Some ids, the oldest first, of jobs without an outcome that the desk has or soon gets: they are looked for elsewhere.
+
+        Names a job before the desk is asked about it, so that no look passes over its outcome. Called from any thread.
+        """
         ...
 
 

@@ -88,24 +88,30 @@ class LookUps:
         if time.monotonic() < self._next_at:
             return
         self._next_at = time.monotonic() + EVERY_S
-        ours = self._since()
-        kept = {job_id: made_at_ms(job_id) for sink in sinks for job_id in sink.waiting() if job_id not in ours}
+        since = self._waiting(sinks)
         before_ms = now_ms() - 1000 * AFTER_S
-        if any(at_ms is None or at_ms < before_ms for at_ms in (*ours.values(), *kept.values())):
+        if any(at_ms is None or at_ms < before_ms for at_ms in since.values()):
             self._running = Future()
-            threading.Thread(target=self._run, args=(kept, self._running), name="look-up", daemon=True).start()
+            threading.Thread(target=self._run, args=(sinks, self._running), name="look-up", daemon=True).start()
 
-    def _run(self, kept: Since, running: Future[Found]) -> None:
+    def _waiting(self, sinks: Sequence[Sink]) -> Since:
+        ours = self._since()  # first: a request that ends now has left its jobs to a sink, which had them before it began
+        kept = {job_id: made_at_ms(job_id) for sink in sinks for job_id in sink.waiting()}
+        return {**kept, **ours}
+
+    def _run(self, sinks: Sequence[Sink], running: Future[Found]) -> None:
         try:
-            running.set_result(self._look(kept))
+            running.set_result(self._look(sinks))
         except Exception as error:  # noqa: BLE001 (for the thread that asks)
             running.set_exception(error)
 
-    def _look(self, kept: Since) -> Found:
+    def _look(self, sinks: Sequence[Sink]) -> Found:
         topics = [self._settings.results_topic, self._settings.dead_letters_topic]
         with Reader(self._settings, topics) as reader:
             ends = reader.ends()
-            since = {**kept, **self._since()}
+            if self._stopping.is_set():
+                return Found([], {})
+            since = self._waiting(sinks)
             reader.seek(self._starts(reader, ends, since))
             outcomes = [outcome for value in self._values(reader, ends, since) if (outcome := outcome_of(value)) is not None]
             return Found(outcomes, reader.positions())

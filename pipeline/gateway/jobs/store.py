@@ -205,8 +205,8 @@ class JobStore:
         return [TextJob.model_validate_json(payload) for payload in await self._database.write(payloads)]
 
     def waiting(self) -> list[str]:
-        """Some ids of PUBLISHED jobs, the oldest first."""
-        query = "SELECT job_id FROM jobs WHERE state = 1 ORDER BY created_ms LIMIT ?"
+        """Some ids of jobs without an outcome, the oldest first."""
+        query = "SELECT job_id FROM jobs WHERE state < 2 ORDER BY created_ms LIMIT ?"
         return self._database.write_now(lambda connection: [row[0] for row in connection.execute(query, (WAITING_MAX,))])
 
     async def purge(self, keep_ms: int, jobs_max: int) -> None:

@@ -51,7 +51,7 @@ async def test_a_job_goes_from_new_to_done_or_dead(store: JobStore) -> None:
     assert await states(store, good, bad) == [State.NEW, State.NEW]
     store.published([good.job_id])
     assert await store.unpublished() == [bad.job_id]
-    assert store.waiting() == [good.job_id]
+    assert store.waiting() == [good.job_id, bad.job_id]
     store.take([outcome_of(good), outcome_of(bad)])
     assert await states(store, good, bad) == [State.DONE, State.DEAD]
     assert store.waiting() == []

@@ -1,6 +1,7 @@
 """Reading replies: from where the last life ended, whatever lies there, and from elsewhere what no reply tells."""
 
 import asyncio
+import threading
 import time
 from itertools import count
 from pathlib import Path
@@ -253,6 +254,7 @@ async def test_results_that_cannot_be_read_for_a_while_harm_nobody(world: Gatewa
         if name == "offsets_for_times":
             raise KafkaTimeoutError("away")
 
+    world.sink.waits_for = ["a"]
     async with world.running() as desk:
         world.kafka.step = away
         asked = asyncio.create_task(desk.ask([job("a")], wait_s=0.3))
@@ -261,9 +263,24 @@ async def test_results_that_cannot_be_read_for_a_while_harm_nobody(world: Gatewa
         with pytest.raises(Late):
             await asked
         world.kafka.step = lambda _: None
-        world.sink.waits_for = ["a"]
         await until(lambda: world.sink.took, "the outcome")
     assert world.ended == []
+
+
+@story
+@pytest.mark.usefixtures("_eager")
+async def test_a_request_that_ends_while_a_look_begins_loses_nothing(world: GatewayWorld) -> None:
+    over = threading.Event()
+    async with world.running() as desk:
+        asked = asyncio.create_task(desk.ask([job("a")], wait_s=0.1))
+        await world.published(1)
+        world.reply([job("a")], RESULTS)
+        world.sink.waits_for = ["a"]
+        world.kafka.step = lambda name: over.wait() if name == "end_offsets" else None
+        with pytest.raises(Late):
+            await asked
+        over.set()
+        await until(lambda: world.sink.took, "the outcome")
 
 
 def test_the_time_of_an_id_is_read_where_it_has_one() -> None:
