@@ -68,7 +68,10 @@ def from_pretrained(
     """
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading one file
     rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    encoder = AutoModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, **rates)
+    attention = "sdpa" if torch.cuda.is_available() else "eager"  # fused, its gradients take twice as long on a CPU
+    encoder = AutoModel.from_pretrained(
+        base, add_pooling_layer=False, dtype=torch.float32, attn_implementation=attention, **rates
+    )
     if layers:
         depth = len(encoder.encoder.layer)
         if max(layers) >= depth or min(layers) < 0:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from schemas.errors import ConfigurationError
 from training.fit.checkpoint import Reached, load_best, load_checkpoint, save_best, save_checkpoint
 from training.fit.journal import Journal
+from training.fit.memory import keep_memory
 from training.fit.optimiser import optimiser_of
 from training.fit.plan import Plan
 from training.fit.precision import use_bfloat16
@@ -86,6 +87,7 @@ def fit(lesson: Lesson, plan: Plan, folder: Path, team: Team) -> Reached:
 
     `lesson.learner` then holds the weights of the last step, or the best ones where the plan stops early.
     """
+    keep_memory()
     steps = planned(lesson, plan)
     run = _begin(lesson, plan, folder, team, len(steps))
     journal = Journal(folder, run.reached.step) if team.leads else None
