@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from training.command import parser, run
@@ -26,7 +25,7 @@ from training.fit.team import Team, join, leave
 from training.lessons.answer import Answering
 from training.lessons.classify import Classification
 from training.lessons.tag import Tagging
-from training.made import WEIGHTS, Made, begin, finish, load_made, machine, now, rounded, versions
+from training.made import Made, begin, earlier_weights, finish, load_made, machine, now, rounded, versions
 from training.model import TOKENIZER, Model, drop_layers, from_pretrained
 from training.prepare import load_table
 from training.run_file import Run, load_run
@@ -40,7 +39,8 @@ def finetune(
 ) -> Made:
     """Train to the end, from the last checkpoint in `folder` if there is one, and write what came of it.
 
-    A fresh run begins with the weights that an earlier run left in `start`, or else with those of `base` and a fresh head.
+    A fresh run begins with the weights that an earlier run left in `start`, or else with those of `base` and a fresh head; of an
+    earlier run of more layers it takes those that `plan` names.
     Raises ConfigurationError for what does not fit together.
     """
     made = load_made(folder)
@@ -50,9 +50,10 @@ def finetune(
     if team.leads:
         begin(folder, plan, card.shards)
     torch.manual_seed(plan.seed)
-    model = from_pretrained(base, plan.layers, 2 if card.task == "answer" else len(card.names), card.task, plan.dropout)
+    outputs = 2 if card.task == "answer" else len(card.names)
+    model = from_pretrained(base, plan.layers, outputs, card.task, dropout=plan.dropout, attention_dropout=plan.attention_dropout)
     if start:
-        model.load_state_dict(load_file(start / WEIGHTS))
+        model.load_state_dict(earlier_weights(start, plan.layers))
     drop_layers(model, plan.layer_drop)
     lesson, rows = lesson_of(card, prepared, plan, model, base, folder=folder, team=team, teachers=teachers)
     reached = fit(lesson, plan, folder, team)

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 import torch
 from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from schemas.base import Message
 from schemas.errors import ConfigurationError
@@ -80,6 +81,17 @@ def load_model(folder: Path) -> tuple[Model, Made]:
     model = from_config(folder, outputs, made.task)
     model.load_state_dict(load_file(folder / WEIGHTS))
     return model.eval(), made
+
+
+def earlier_weights(folder: Path, layers: Sequence[int]) -> dict[str, Tensor]:
+    """The weights of a finished run, cut to `layers` of its base encoder; raises ConfigurationError where it lacks some."""
+    model, made = load_model(folder)
+    own = made.run.layers or tuple(range(len(model.encoder.encoder.layer)))
+    wanted = layers or own
+    if missing := sorted(set(wanted) - set(own)):
+        raise ConfigurationError(f"{folder}: the run there has no layers {missing} of its base encoder")
+    model.encoder.encoder.layer = nn.ModuleList(model.encoder.encoder.layer[own.index(layer)] for layer in wanted)
+    return model.state_dict()
 
 
 def machine(device: torch.device, processes: int) -> str:

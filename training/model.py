@@ -60,14 +60,23 @@ KINDS: Final[dict[Task, type[Model]]] = {
 
 
 def from_pretrained(
-    base: str | Path, layers: Sequence[int], outputs: int, task: Task = "multi_label", dropout: float = 0.1
+    base: str | Path,
+    layers: Sequence[int],
+    outputs: int,
+    task: Task = "multi_label",
+    *,
+    dropout: float = 0.1,
+    attention_dropout: float | None = None,
 ) -> Model:
     """A fresh head on the chosen `layers` (none: all), counted from 0, of the encoder at `base`, a folder or a hub name.
 
-    `dropout` holds within the layers and before the head.
+    `dropout` holds within the layers and before the head, and for attention weights where they have no rate of their own.
     """
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading one file
-    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    rates = {
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout if attention_dropout is None else attention_dropout,
+    }
     attention = "sdpa" if torch.cuda.is_available() else "eager"  # fused, its gradients take twice as long on a CPU
     encoder = AutoModel.from_pretrained(
         base, add_pooling_layer=False, dtype=torch.float32, attn_implementation=attention, **rates

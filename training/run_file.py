@@ -20,6 +20,7 @@ class Run(Plan):
     layers: tuple[int, ...] = Field(default=(), description="Which of the encoder's layers to keep, counted from 0; none: all.")
     tokens_max: Annotated[int, Field(ge=8, le=512)] = Field(default=128, description="Of one window, special tokens included.")
     dropout: Share = Field(default=0.1, description="Within the layers and before the head.")
+    attention_dropout: Share | None = Field(default=None, description="Of attention weights; by default as `dropout`.")
     layer_drop: Share = Field(default=0.0, description="Chance of a layer to be skipped by a step.")
     label_smoothing: Share = 0.0
     balance: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -28,6 +29,9 @@ class Run(Plan):
     repeats_max: Annotated[float, Field(ge=1)] = Field(default=8.0, description="How often balance repeats a row, at most.")
     rare_labels: tuple[str, ...] = Field(default=(), description="Rows that carry one of these come `rare_repeats` times.")
     rare_repeats: Annotated[float, Field(ge=1)] = 1.0
+    set_repeats: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={}, description="How often rows of a data set come, where not once; 0.5: every other epoch, by chance."
+    )
     hidden_rows: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Rows of the first label, made by hiding a text that carries it in a harmless one."
     )

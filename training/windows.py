@@ -9,7 +9,7 @@ several, all of its windows have it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -29,11 +29,12 @@ Content = list[int]
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Framed token ids and labels [rows, names] of each row."""
+    """Framed token ids, labels [rows, names] and data set of each row; none for what was put together from several."""
 
     ids: list[list[int]]
     labels: Labels
     names: tuple[str, ...]
+    sets: list[str] = field(default_factory=list)
 
     @property
     def lengths(self) -> npt.NDArray[np.intp]:
@@ -62,7 +63,8 @@ def learned(
     labels = table.labels[sources]
     more, more_labels = _hide(contents, labels, harmless[sources], tokens_max - FRAME, hidden, np.random.default_rng(seed))
     framed = [[begin, *inner, end] for inner in contents + more]
-    return Windows(framed, np.concatenate([labels, more_labels]), table.names)
+    sets = [table.sources[source] for source in sources] + [""] * len(more)
+    return Windows(framed, np.concatenate([labels, more_labels]), table.names, sets)
 
 
 def _cut(encoded: Iterable[Content], whole: npt.NDArray[np.bool_], step: int) -> tuple[list[Content], list[int]]:

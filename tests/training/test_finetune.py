@@ -176,6 +176,29 @@ def test_a_run_may_begin_with_the_weights_of_another(base: Path, tmp_path: Path)
     assert same(first, second, 1e-4)
 
 
+def test_a_run_of_fewer_layers_begins_with_those_of_the_larger_one(base: Path, tmp_path: Path) -> None:
+    first = run(tmp_path, base, "first", epochs=2)
+    still = dict.fromkeys(("learning_rate", "head_learning_rate", "embedding_learning_rate"), 1e-9)
+    second = run(tmp_path, base, "second", start=tmp_path / "first", layers=(1,), **still)
+    moved = {name.replace("layer.1.", "layer.0."): weight for name, weight in first.items() if "layer.0." not in name}
+    assert same(moved, second, 1e-4)
+
+
+def test_a_run_cannot_begin_with_layers_that_the_other_lacks(base: Path, tmp_path: Path) -> None:
+    run(tmp_path, base, "first", layers=(1,))
+    with pytest.raises(ConfigurationError, match=r"has no layers \[0\]"):
+        run(tmp_path, base, "second", start=tmp_path / "first")
+
+
+def test_a_data_set_comes_as_often_as_the_run_says(base: Path, tmp_path: Path) -> None:
+    run(tmp_path, base, "once")
+    run(tmp_path, base, "thrice", set_repeats={"toy": 3.0})
+    once, thrice = (load_made(tmp_path / name) for name in ("once", "thrice"))
+    assert once is not None
+    assert thrice is not None
+    assert thrice.steps > 2 * once.steps
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -87,9 +87,9 @@ class Classification:
 def _repeats(train: Windows, run: Run) -> npt.NDArray[np.float64]:
     rare = [train.names.index(name) for name in run.rare_labels if name in train.names]
     carries = (train.labels[:, rare] == 1).any(axis=1)
-    times: npt.NDArray[np.float64] = np.maximum(
-        balanced(train.labels, run.balance, run.repeats_max), np.where(carries, run.rare_repeats, 1.0)
-    )
+    by_label = np.maximum(balanced(train.labels, run.balance, run.repeats_max), np.where(carries, run.rare_repeats, 1.0))
+    by_set = np.array([run.set_repeats.get(name, 1.0) for name in train.sets])
+    times: npt.NDArray[np.float64] = by_label * by_set
     return times
 
 

@@ -47,7 +47,7 @@ finish() { # RUN BUNDLE [OPTION…]
 
 [ -e "$OUT/data/card.json" ] || "$PYTHON" -m training.prepare --data "$DATA" --output "$OUT/data"
 train teacher
-train fast --teacher "$OUT/teacher"
+train fast --teacher "$OUT/teacher" --from "$OUT/teacher"
 finish fast moderation-en-zh --precision int8 --with-run "$OUT/teacher"
 finish teacher moderation-en-zh-strong --precision fp16 --precision fp32 --precision int8
 echo "models in $OUT/models; compare, then put into service: python -m training.promote --help"
