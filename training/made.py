@@ -15,12 +15,12 @@ from typing import Any, Final
 import torch
 from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from schemas.base import Message
 from schemas.errors import ConfigurationError
 from training.data_card import Task
-from training.model import TOKENIZER, Model, from_config
+from training.model import TOKENIZER, Model, from_config, keep_layers
 from training.run_file import Run
 
 WEIGHTS, MADE, BEGUN = "model.safetensors", "made.json", "run.json"
@@ -90,7 +90,7 @@ def earlier_weights(folder: Path, layers: Sequence[int]) -> dict[str, Tensor]:
     wanted = layers or own
     if missing := sorted(set(wanted) - set(own)):
         raise ConfigurationError(f"{folder}: the run there has no layers {missing} of its base encoder")
-    model.encoder.encoder.layer = nn.ModuleList(model.encoder.encoder.layer[own.index(layer)] for layer in wanted)
+    keep_layers(model.encoder, [own.index(layer) for layer in wanted])
     return model.state_dict()
 
 

@@ -85,9 +85,14 @@ def from_pretrained(
         depth = len(encoder.encoder.layer)
         if max(layers) >= depth or min(layers) < 0:
             raise ConfigurationError(f"layers {list(layers)}: the base encoder has {depth}, counted from 0")
-        encoder.encoder.layer = nn.ModuleList(encoder.encoder.layer[index] for index in layers)
-        encoder.config.num_hidden_layers = len(layers)
+        keep_layers(encoder, layers)
     return KINDS[task](encoder, outputs, dropout)
+
+
+def keep_layers(encoder: Any, places: Sequence[int]) -> None:  # noqa: ANN401 (transformers is untyped)
+    """Cut `encoder` to its layers at `places`, in that order."""
+    encoder.encoder.layer = nn.ModuleList(encoder.encoder.layer[place] for place in places)
+    encoder.config.num_hidden_layers = len(places)
 
 
 def from_config(folder: Path, outputs: int, task: Task) -> Model:
