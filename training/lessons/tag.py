@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.fit.loop import Learner
-from training.fit.order import epoch_order
+from training.fit.order import plain_order
 from training.fit.team import Rows, Team
 from training.losses import IGNORED, single_label_loss
 from training.model import Model
@@ -58,7 +58,7 @@ class Tagging:
     def order(self, epoch: int) -> list[Rows]:
         """Shuffled rows."""
         lengths = np.array([len(ids) for ids, _ in self._train], np.intp)
-        return epoch_order(lengths, np.ones(len(lengths)), self._run.rows_per_step, self._run.seed, epoch)
+        return plain_order(lengths, self._run.rows_per_step, self._run.seed, epoch)
 
     def batch(self, rows: Rows, step: int) -> dict[str, Tensor]:  # noqa: ARG002 (the lesson's signature)
         """Ids, mask and tags."""

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.fit.loop import Learner
-from training.fit.order import epoch_order
+from training.fit.order import plain_order
 from training.fit.team import Rows, Team
 from training.losses import IGNORED, single_label_loss
 from training.pretrain.blocks import Ids, token_id
@@ -65,7 +65,7 @@ class LanguageModelling:
     def order(self, epoch: int) -> list[Rows]:
         """Shuffled rows."""
         lengths = np.full(len(self._rows), self._run.tokens_max, np.intp)
-        return epoch_order(lengths, np.ones(len(lengths)), self._run.rows_per_step, self._run.seed, epoch)
+        return plain_order(lengths, self._run.rows_per_step, self._run.seed, epoch)
 
     def batch(self, rows: Rows, step: int) -> dict[str, Tensor]:
         """Ids and targets."""
