@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from kafka.errors import KafkaError
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from pipeline.refusal import RefusalClient
 from pipeline.settings import Settings
@@ -143,6 +144,18 @@ def close(client: Any, **options: Any) -> None:  # noqa: ANN401 (any client of k
     """Close `client` whatever that meets: what was not confirmed by now is not done, and an error here would hide its cause."""
     with suppress(KafkaError):
         client.close(**options)
+
+
+def poll(consumer: KafkaConsumer, **arguments: int) -> dict[TopicPartition, list[Any]]:
+    """What `consumer` finds; raises TopicAuthorizationFailedError where it may not read a topic.
+
+    kafka-python raises that for a fetch. But where the loss of the right meets a look-up of the topic's leader first, it fetches
+    no more, and finds nothing for ever.
+    """
+    fetched: dict[TopicPartition, list[Any]] = consumer.poll(**arguments)
+    if refused := consumer._cluster.unauthorized_topics:  # noqa: SLF001 (said nowhere else)
+        raise TopicAuthorizationFailedError(refused)
+    return fetched
 
 
 def connection(settings: Settings) -> dict[str, Any]:

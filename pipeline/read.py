@@ -89,7 +89,7 @@ class Reader:
     def poll(self, timeout_ms: int = _POLL_MS) -> list[Any]:
         """Records that have come, perhaps none."""
         with _named("Kafka"):
-            fetched = self._consumer.poll(timeout_ms=timeout_ms)
+            fetched = options.poll(self._consumer, timeout_ms=timeout_ms)
         return [record for records in fetched.values() for record in records]
 
     def records(self, *, follow: bool) -> Iterator[Any]:

@@ -4,7 +4,8 @@ Clients of Kafka can get stuck for good, and raise nothing: a rejoin that never 
 client alone, fetches that are no longer sent. So can a stage: a model that hangs, a deadlock. The watchdog stands outside of
 all that: a thread of its own, which counts what gets finished and asks the broker, through a connection of its own, whether
 anything waits. Where the broker does not tell, nobody is to blame: an outage is sat out by the clients. But a client that
-makes nothing of a broker which answers the watchdog is stuck, whatever it believes, and only a new process helps.
+makes nothing of a broker which answers the watchdog is stuck, whatever it believes, and only a new process helps. So it is where
+the broker refuses to tell: a client that has nothing to do may not notice that it has lost a right.
 """
 
 import logging
@@ -13,6 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from pipeline.refusal import refusal
 
 _LOG = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 30
@@ -113,6 +116,8 @@ class Watchdog:
             return self._watched.lag()
         except Exception as error:  # noqa: BLE001 (a broker that is away has many faces, and none is the watchdog's business)
             _LOG.debug("the watchdog does not learn the lag: %r", error)
+            if refused := refusal(error):
+                self._on_stuck(f"Kafka refuses us what we need: {refused!r}")
             return None
 
     def _run(self) -> None:

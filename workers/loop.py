@@ -29,6 +29,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
+from pipeline import kafka as options
 from pipeline.outgoing import Outgoing
 from pipeline.refusal import failure
 from pipeline.replay_headers import tried_before
@@ -156,7 +157,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._under_way = _UnderWay(self._executor.submit(self.score, decoded), begins, ends)
 
     def _fetch(self, timeout_ms: int) -> list[Any]:
-        fetched = self.consumer.poll(timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
+        fetched = options.poll(self.consumer, timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
         return [record for records in fetched.values() for record in records]
 
     def _take(self) -> list[Any]:

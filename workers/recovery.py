@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from kafka import TopicPartition
 
+from pipeline import kafka as options
 from pipeline.outgoing import Outgoing
 from schemas.codes import Code
 from schemas.errors import FatalError, MessageError, TransientError
@@ -92,7 +93,7 @@ def _records(loop: Loop, partition: TopicPartition, until: int, aside: dict[Topi
     """
     deadline = time.monotonic() + _FETCH_S
     while not loop.stopping and time.monotonic() < deadline and partition in loop.consumer.assignment():
-        for found, records in loop.consumer.poll(timeout_ms=200, max_records=1).items():
+        for found, records in options.poll(loop.consumer, timeout_ms=200, max_records=1).items():
             for record in records:
                 if found != partition or record.offset >= until:
                     aside.setdefault(found, record)

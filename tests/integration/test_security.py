@@ -11,13 +11,14 @@ import shlex
 import ssl
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from aiokafka.conn import create_conn
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import (
     ACL,
     ACLFilter,
@@ -28,8 +29,10 @@ from kafka.admin import (
     ResourcePatternFilter,
     ResourceType,
 )
+from kafka.errors import TopicAuthorizationFailedError
 from typer.testing import CliRunner
 
+from pipeline import kafka as options
 from pipeline.admission import admit
 from pipeline.cli.main import app
 from pipeline.embedded import free_port
@@ -321,6 +324,21 @@ def test_a_right_that_is_taken_away_ends_the_stage(place: Installation, bob: Bob
     bob.may(*(right for right in RIGHTS[who] if (right.operation, right.kind) != ("Read", "topic")))
     assert stage.wait() == REFUSED, stage.log
     assert "TopicAuthorizationFailedError" in stage.log
+
+
+def test_a_right_that_is_lost_between_two_fetches_is_noticed_too(place: Installation, bob: Bob, flow: object) -> None:
+    work = next(right for right in RIGHTS["worker"] if (right.operation, right.kind) == ("Read", "topic"))
+    bob.may(*RIGHTS["worker"])
+    with closing(KafkaConsumer(**options.consumer(place.settings))) as consumer:
+        topic = TopicPartition(next(topic for topic in consumer.topics() if topic.startswith(work.name)), 0)
+        consumer.assign([topic])
+        consumer.seek(topic, 0)
+        bob.may(*(right for right in RIGHTS["worker"] if right != work))
+        with pytest.raises(TopicAuthorizationFailedError):  # the look-up of its leader; from here on nothing is fetched
+            consumer._net.run(consumer._manager.wait_for, consumer._cluster.request_update(), None)
+        assert consumer.poll(timeout_ms=500) == {}
+        with pytest.raises(TopicAuthorizationFailedError):
+            options.poll(consumer, timeout_ms=500)
 
 
 @pytest.mark.parametrize("connection_", ["SCRAM-SHA-256", "SCRAM-SHA-512", "TLS"])

@@ -10,6 +10,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -161,6 +162,7 @@ class FakeConsumer:
         self._positions: dict[TopicPartition, int | None] = {}
         self._generation = 0
         self._evicted = self._listening = False
+        self._cluster = SimpleNamespace(unauthorized_topics=frozenset())
 
     def subscribe(self, topics: Sequence[str], listener: Any) -> None:
         self._topics, self._listener = topics, listener

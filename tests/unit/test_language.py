@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.text.language import UNDETECTED, LanguageDetector, primary_subtag
@@ -74,7 +74,6 @@ def test_line_ends_do_not_disturb(detector: LanguageDetector, breaks: str) -> No
     assert detector.detect(f"Das ist ein ganz{breaks}gewöhnlicher{breaks}deutscher Satz.") == "de"
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_any_text_has_a_subtag_or_none(text: str) -> None:
     language = DETECTOR.detect(text)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.preprocess.packing import DESCRIPTION_BYTES_MAX, JOBS_MAX, longest_window, pack_rows
@@ -42,7 +42,6 @@ def packed(rows: Sequence[Prepared], tokens_max: int = 100) -> list[tuple[str, W
 ROWS = st.lists(st.tuples(st.lists(st.integers(3, 60), min_size=1, max_size=4), st.sampled_from("ab")), max_size=30)
 
 
-@settings(deadline=None)
 @given(ROWS, st.integers(1, 300))
 def test_every_row_is_in_one_record_with_its_own_windows(rows: list[tuple[list[int], str]], tokens_max: int) -> None:
     found: dict[str, tuple[str, list[list[int]]]] = {}
@@ -57,14 +56,12 @@ def test_every_row_is_in_one_record_with_its_own_windows(rows: list[tuple[list[i
     }
 
 
-@settings(deadline=None)
 @given(ROWS, st.integers(1, 300))
 def test_a_record_keeps_to_the_tokens_or_is_one_job_alone(rows: list[tuple[list[int], str]], tokens_max: int) -> None:
     for _, batch in packed([row(number, *one) for number, one in enumerate(rows)], tokens_max):
         assert len(batch.tokens) <= tokens_max or len(batch.description.items) == 1
 
 
-@settings(deadline=None)
 @given(ROWS, st.integers(1, 300))
 def test_rows_go_from_short_to_long_within_a_model(rows: list[tuple[list[int], str]], tokens_max: int) -> None:
     records = packed([row(number, *one) for number, one in enumerate(rows)], tokens_max)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from kafka.errors import TopicAuthorizationFailedError
 
 from pipeline.watchdog import LOOK_EVERY_S, PAUSE_S, Progress, ProgressWatch, Watchdog
 from tests.support.waiting import wait_until
@@ -124,6 +125,12 @@ def test_a_broker_that_does_not_answer_is_nobodys_standstill_and_nobodys_news(
     assert process.said == []
     assert process.asked == 99
     assert not caplog.records
+
+
+def test_a_broker_that_refuses_to_answer_ends_the_process_at_the_first_look(clock: Clock) -> None:
+    process = Process(waiting=TopicAuthorizationFailedError("llmos.jobs"))
+    looks(clock, process, 2)
+    assert process.said == ["Kafka refuses us what we need: TopicAuthorizationFailedError('llmos.jobs')"]
 
 
 def test_the_broker_is_asked_only_where_nothing_moves_and_something_is_ours(clock: Clock) -> None:

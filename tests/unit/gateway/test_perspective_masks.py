@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.gateway.perspective.errors import CommentError
@@ -120,7 +120,6 @@ FIELDS = st.lists(NAMES | st.sampled_from(["(", ")", "/", ",", " ", "."]), max_s
 PATHS = st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), min_size=1, max_size=3).map(",".join)
 
 
-@settings(deadline=None)
 @given(FIELDS | PATHS | st.text(max_size=20))
 def test_a_mask_only_leaves_out_and_twice_is_once(fields: str) -> None:
     try:

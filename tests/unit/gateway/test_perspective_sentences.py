@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.gateway.perspective.sentences import sentences, utf16_length, utf16_spans
@@ -61,7 +61,6 @@ def test_no_text_takes_long(text: str) -> None:
 TEXTS = st.text(st.sampled_from("ab. !?\n。！😀“”\"') e.g\u200b"), max_size=60) | st.text(max_size=60)
 
 
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 5))
 def test_spans_are_in_order_and_leave_out_blanks_alone(text: str, count_max: int) -> None:
     spans = sentences(text, count_max)
@@ -73,7 +72,6 @@ def test_spans_are_in_order_and_leave_out_blanks_alone(text: str, count_max: int
     assert "".join("".join(text[begin:end].split()) for begin, end in spans) == "".join(text.split())
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_spans_in_utf16_cut_the_same_text_out_of_utf16(text: str) -> None:
     spans = sentences(text, 50)
