@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         description='Options of ONNX Runtime\'s CUDA provider, as JSON such as {"gpu_mem_limit": "4294967296"}.',
     )
     worker_batch_tokens: Positive = Field(
-        default=1_024, description="Rows times longest row of one model run, at most; raise it on a GPU."
+        default=512, description="Rows times longest row of one model run, at most; raise it on a GPU."
     )
     worker_chunk_tokens: Positive = Field(default=16_384, description="Tokens taken up between two commits, about.")
     worker_attempts: Positive = Field(

@@ -51,8 +51,8 @@ def test_padding_is_masked_and_holds_the_pad_id() -> None:
     seen: list[Any] = []
     inference(lambda ids, mask: (seen.append((ids, mask)), echo(ids, mask))[1]).logits(windows([7], length=5))
     ((ids, mask),) = seen
-    assert ids.tolist() == [[7] * 5 + [1] * 11]
-    assert mask.tolist() == [[1] * 5 + [0] * 11]
+    assert ids.tolist() == [[7] * 5 + [1] * 3]
+    assert mask.tolist() == [[1] * 5 + [0] * 3]
     assert ids.dtype == mask.dtype == np.int64
 
 

@@ -1,4 +1,4 @@
-"""Copies of a graph with fixed shapes, one for each length that windows are padded to.
+"""Copies of a graph with fixed shapes, one for each of a few lengths.
 
 Workers need none: they take any shape. Runtimes that compile a graph for one shape do, and some GPUs are faster then.
 """
@@ -8,9 +8,9 @@ from typing import Final
 
 import onnx
 
-from workers.plan import BUCKETS
-
 FOLDER: Final = "fixed"
+LENGTHS: Final = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+"""Fewer than a worker pads to: each is a graph of its own."""
 
 
 def write_fixed(graph: Path, rows: int, tokens_max: int) -> list[Path]:
@@ -18,7 +18,7 @@ def write_fixed(graph: Path, rows: int, tokens_max: int) -> list[Path]:
     folder = graph.parent / FOLDER
     folder.mkdir(exist_ok=True)
     written = []
-    for tokens in [*(size for size in BUCKETS if size < tokens_max), tokens_max]:
+    for tokens in [*(size for size in LENGTHS if size < tokens_max), tokens_max]:
         model = onnx.load(graph)
         for value in (*model.graph.input, *model.graph.output):
             for dimension, size in zip(value.type.tensor_type.shape.dim, (rows, tokens), strict=True):
