@@ -1,7 +1,8 @@
 """Consume, run, produce, commit, for one model. A chunk is committed when everything it led to is confirmed.
 
-While a chunk is computed in the executor, the next is fetched and decoded here. One chunk is under way at a time, so
-"the finished prefix is committed" needs no bookkeeping.
+Two chunks at most are under way: one is computed in the executor, and the next waits there, so that the model need not wait
+while the results of the last are delivered and committed. They are finished in order, so "the finished prefix is committed" needs
+no bookkeeping.
 
 Two habits of kafka-python matter. It calls the listener on its own thread, where only `commit_async` may be used. And a
 partition that stays ours over a rebalance keeps its position: what was fetched and is thrown away would never come again, so
@@ -40,6 +41,7 @@ from workers.score import WorkRecord
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS: Final = 200
+_UNDER_WAY_MAX: Final = 2
 _POLL_RECORDS: Final = 32
 """Records fetched ahead, at most: what a rebalance makes another process do again."""
 _TAKE_BACK_MS: Final = 2_000
@@ -109,7 +111,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._executor = executor
         self._on_assigned = on_assigned
         self._fetched: deque[Any] = deque()
-        self._under_way: _UnderWay | None = None
+        self._under_way: deque[_UnderWay] = deque()
         self._unchecked: set[TopicPartition] = set()
         self._stop_by: float | None = None
 
@@ -129,7 +131,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.subscribe([topic], listener=self)
             while not self.stopping:
                 self._step()
-            self._finish()
+            self._finish_all()
         except KafkaError as error:
             self._blame_nobody()
             raise _ours(error) from error
@@ -137,7 +139,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._blame_nobody()
             raise
         finally:
-            self._under_way = None  # closing the consumer revokes its partitions, and there is nothing to finish then
+            self._under_way.clear()  # closing the consumer revokes its partitions, and there is nothing to finish then
 
     def _step(self) -> None:
         if not self._fetched:
@@ -145,16 +147,22 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._look_for_deaths()
         records = self._take()
         if not records:
-            self._finish()
+            self._finish_one()
             return
         decoded = [decode_record(record) for record in records]
+        done = self._settle() if len(self._under_way) == _UNDER_WAY_MAX else {}
         begins = {_partition(record): record.offset for record in reversed(records)}
         ends = {_partition(record): record.offset + 1 for record in records}
-        marks = {partition: (begins[partition], Marker(end).dump()) for partition, end in ends.items()}
-        if self._under_way is None:
-            self.commit(marks)
-        self._finish(marks)
-        self._under_way = _UnderWay(self._executor.submit(self.score, decoded), begins, ends)
+        self.commit({**done, **self._marks(begins, ends)})  # before the model sees them
+        self._under_way.append(_UnderWay(self._executor.submit(self.score, decoded), begins, ends))
+
+    def _marks(self, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> Offsets:
+        """The partitions of a new chunk, each marked from where all that is under way begins to where the chunk ends."""
+        oldest = self._begins()
+        return {partition: (oldest.get(partition, begins[partition]), Marker(end).dump()) for partition, end in ends.items()}
+
+    def _begins(self) -> dict[TopicPartition, int]:
+        return {partition: begin for chunk in reversed(self._under_way) for partition, begin in chunk.begins.items()}
 
     def _fetch(self, timeout_ms: int) -> list[Any]:
         fetched = options.poll(self.consumer, timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
@@ -174,16 +182,21 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             if _partition(record) in self.consumer.assignment():
                 self.consumer.seek(_partition(record), record.offset)
 
-    def _finish(self, following: Offsets | None = None) -> None:
-        """Wait for the chunk under way, deliver, commit; in the same commit, mark where the `following` one begins."""
-        if self._under_way is not None:
-            self.commit({**self._settle(self._under_way), **(following or {})})
+    def _finish_one(self) -> None:
+        if self._under_way:
+            self.commit(self._settle())
 
-    def _settle(self, under_way: _UnderWay) -> Offsets:
-        """Wait for the chunk and deliver what it led to; returns what to commit now."""
-        self.deliver(self._result(under_way.outgoing))
-        self._under_way = None
-        return {partition: (end, "") for partition, end in under_way.ends.items()}
+    def _finish_all(self) -> None:
+        while self._under_way:
+            self._finish_one()
+
+    def _settle(self) -> Offsets:
+        """Wait for the oldest chunk and deliver what it led to; returns what to commit now."""
+        oldest = self._under_way[0]
+        self.deliver(self._result(oldest.outgoing))
+        self._under_way.popleft()
+        marked = {partition: Marker(end).dump() for chunk in self._under_way for partition, end in chunk.ends.items()}
+        return {partition: (end, marked.get(partition, "")) for partition, end in oldest.ends.items()}
 
     def compute(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
         """Score `records` in the executor, and wait for it."""
@@ -213,9 +226,9 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.commit(_for_kafka(offsets), timeout_ms=_TAKE_BACK_MS)
 
     def _blame_nobody(self) -> None:
-        under_way = self._under_way
-        if under_way and not (under_way.outgoing.done() and under_way.outgoing.exception()):
-            self.take_back({partition: (begin, "") for partition, begin in under_way.begins.items()})
+        blamed = {partition for chunk in self._under_way if _failed(chunk.outgoing) for partition in chunk.begins}
+        if begins := {partition: (begin, "") for partition, begin in self._begins().items() if partition not in blamed}:
+            self.take_back(begins)
 
     def _look_for_deaths(self) -> None:
         while self._unchecked:
@@ -224,7 +237,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             committed = self.consumer.committed(partition, metadata=True)
             marker = load_marker(committed.metadata, committed.offset) if committed else None
             if committed and marker:
-                self._finish()
+                self._finish_all()
                 self.put_back(self._fetched)
                 self._fetched.clear()
                 self._recover(self, partition, committed.offset, marker)
@@ -240,9 +253,11 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish and commit what is under way while the partitions are still ours; heartbeats wait meanwhile."""
         self._unchecked.difference_update(revoked)
-        if self._under_way is None:
+        offsets: dict[TopicPartition, tuple[int, str]] = {}
+        while self._under_way:
+            offsets |= self._settle()
+        if not offsets:
             return
-        offsets = self._settle(self._under_way)
         try:
             await self.consumer.commit_async(_for_kafka(offsets))
             self.commits += 1
@@ -252,7 +267,11 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """Too late to commit: somebody else does it again."""
         self._unchecked.difference_update(lost)
-        self._under_way = None
+        self._under_way.clear()
+
+
+def _failed(outgoing: Future[list[Outgoing]]) -> bool:
+    return outgoing.done() and outgoing.exception() is not None
 
 
 def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 (kafka-python is untyped)
