@@ -12,6 +12,7 @@ from typing import Any, Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from pipeline.partitioner import KEY_PARTITIONER
 from pipeline.refusal import RefusalClient
 from pipeline.settings import Settings
 from schemas.errors import ConfigurationError
@@ -192,6 +193,7 @@ def producer(settings: Settings) -> dict[str, Any]:
         "max_request_size": 2 * settings.record_bytes_max,
         "delivery_timeout_ms": settings.kafka_delivery_timeout_ms,
         "max_block_ms": settings.kafka_delivery_timeout_ms,
+        "partitioner": KEY_PARTITIONER,
     }
 
 
