@@ -9,9 +9,10 @@ import numpy.typing as npt
 from schemas.bundles import LabelSpec
 from schemas.codes import Verdict
 from schemas.policies import Policy, WordHits
-from schemas.results import LabelScore
 
 Floats = npt.NDArray[np.float64]
+LabelRow = dict[str, str | float | bool]
+"""What a `LabelScore` holds, as plain data: there is one for each label of each job."""
 DIGITS: Final = 6
 """Decimals of a score. The verdict is taken from the rounded score, so that it can be taken again from the result alone."""
 SEVERITY: Final = {verdict: place for place, verdict in enumerate((Verdict.ALLOW, Verdict.REVIEW, Verdict.BLOCK))}
@@ -26,15 +27,15 @@ def calibrate(raw: Floats, labels: Sequence[LabelSpec]) -> Floats:
 
 def decide(
     raw: Floats, scores: Floats, labels: Sequence[LabelSpec], policy: Policy, language: str, words: WordHits | None = None
-) -> tuple[Verdict, tuple[LabelScore, ...]]:
+) -> tuple[Verdict, list[LabelRow]]:
     """The verdict over one text's scores [labels] and its word hits, and each label's part in it."""
     names, rounded = [label.name for label in labels], scores.round(DIGITS).tolist()
     verdict, asked = judge(zip(names, rounded, strict=True), policy, language, words)
     rows = zip(names, raw.round(DIGITS).tolist(), rounded, asked, strict=True)
-    return verdict, tuple(
-        LabelScore(label=name, raw_score=raw_score, score=score, over_threshold=wanted is not Verdict.ALLOW)
+    return verdict, [
+        {"label": name, "raw_score": raw_score, "score": score, "over_threshold": wanted is not Verdict.ALLOW}
         for name, raw_score, score, wanted in rows
-    )
+    ]
 
 
 def judge(

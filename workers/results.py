@@ -1,11 +1,14 @@
 """Results and dead letters as records, for every topic that wants them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
+from pydantic_core import to_json
+
 from pipeline import metrics
+from pipeline.decide import LabelRow
 from pipeline.outgoing import Outgoing
 from pipeline.policies import unscored_verdict
 from pipeline.policy_book import PolicyBook
@@ -17,7 +20,7 @@ from schemas.dead_letters import DeadLetter, Original, RawBytes
 from schemas.errors import MessageError
 from schemas.jobs import TextJob
 from schemas.policies import WordHits
-from schemas.results import Coverage, InferenceResult, LabelScore, ModelRef, PolicyRef, Timings
+from schemas.results import ModelRef, PolicyRef
 from schemas.work import Source, WorkItem
 
 _BASE64_GROWTH: Final = 0.7
@@ -30,7 +33,7 @@ class Scored:
 
     item: WorkItem
     verdict: Verdict
-    labels: tuple[LabelScore, ...]
+    labels: Sequence[LabelRow]
     words: WordHits | None = None
     policy: PolicyRef
     tokens_scored: int
@@ -48,6 +51,7 @@ class Recorder:
     ) -> None:
         self._settings = settings
         self._model = model
+        self._model_row = model.model_dump()
         self._policies = policies
         self._tokenizer_sha256 = manifest.tokenizer.sha256
         self._clock_ms = clock_ms
@@ -55,10 +59,10 @@ class Recorder:
 
     def results(self, scored: Scored) -> Iterator[Outgoing]:
         """The result, for the results topic, for the flagged topic where it is flagged, and for the reply topic if asked."""
-        result = self._result(scored)
-        key, value = result.job_id.encode(), result.__pydantic_serializer__.to_json(result)
+        now_ms = self._clock_ms()
+        key, value = scored.item.job.job_id.encode(), to_json(self._result(scored, now_ms), inf_nan_mode="null")
         metrics.JOBS_DONE.labels(self._model.name, scored.verdict).inc()
-        metrics.JOB_SECONDS.observe(max(result.timings.total_ms, 0) / 1000)
+        metrics.JOB_SECONDS.observe(max(now_ms - scored.item.accepted_ms, 0) / 1000)
         yield Outgoing(self._settings.results_topic, key, value)
         if scored.verdict is not Verdict.ALLOW:
             yield Outgoing(self._settings.flagged_topic, key, value)
@@ -102,30 +106,33 @@ class Recorder:
             failed_at=timestamp_from_ms(self._clock_ms()),
         )
 
-    def _result(self, scored: Scored) -> InferenceResult:
-        item, job, now_ms = scored.item, scored.item.job, self._clock_ms()
-        return InferenceResult(
-            job_id=job.job_id,
-            task=job.task,
-            tenant=job.tenant,
-            verdict=scored.verdict,
-            labels=scored.labels,
-            signals=item.signals,
-            words=scored.words,
-            language=item.language,
-            model=self._model,
-            policy=scored.policy,
-            tokenizer_sha256=self._tokenizer_sha256,
-            coverage=Coverage(tokens_total=item.tokens_total, tokens_scored=scored.tokens_scored, windows=scored.windows),
-            created_at=job.created_at,
-            metadata=job.metadata,
-            attempt=scored.attempt,
-            timings=Timings(
-                wait_ms=item.received_ms - item.accepted_ms,
-                preprocess_ms=scored.packed_ms - item.received_ms,
-                queue_ms=scored.started_ms - scored.packed_ms,
-                infer_ms=now_ms - scored.started_ms,
-                total_ms=now_ms - item.accepted_ms,
-                completed_at=timestamp_from_ms(now_ms),
-            ),
-        )
+    def _result(self, scored: Scored, now_ms: int) -> dict[str, object]:
+        """An InferenceResult as plain data, its fields in their order: building the models took half of the time."""
+        item, job = scored.item, scored.item.job
+        words = {} if scored.words is None else {"words": scored.words}
+        return {
+            "version": 1,
+            "job_id": job.job_id,
+            "task": job.task,
+            "tenant": job.tenant,
+            "verdict": scored.verdict,
+            "labels": scored.labels,
+            "signals": item.signals,
+            **words,
+            "language": item.language,
+            "model": self._model_row,
+            "policy": scored.policy,
+            "tokenizer_sha256": self._tokenizer_sha256,
+            "coverage": {"tokens_total": item.tokens_total, "tokens_scored": scored.tokens_scored, "windows": scored.windows},
+            "created_at": job.created_at,
+            "metadata": job.metadata,
+            "attempt": scored.attempt,
+            "timings": {
+                "wait_ms": float(item.received_ms - item.accepted_ms),
+                "preprocess_ms": float(scored.packed_ms - item.received_ms),
+                "queue_ms": float(scored.started_ms - scored.packed_ms),
+                "infer_ms": float(now_ms - scored.started_ms),
+                "total_ms": float(now_ms - item.accepted_ms),
+                "completed_at": timestamp_from_ms(now_ms),
+            },
+        }

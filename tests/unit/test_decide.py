@@ -43,7 +43,7 @@ def test_the_rounded_score_decides(score: float, expected: Verdict) -> None:
 def test_a_verdict_can_be_taken_again_from_the_result_alone() -> None:
     for score in np.linspace(0.4999990, 0.5000010, 21):
         found, lines = decide(np.array([score]), np.array([score]), [THREAT], POLICY, "en")
-        assert POLICY.labels["threat"].verdict(lines[0].score) is found
+        assert POLICY.labels["threat"].verdict(lines[0]["score"]) is found
 
 
 def test_a_language_replaces_the_thresholds_of_a_label() -> None:
@@ -55,19 +55,19 @@ def test_a_language_replaces_the_thresholds_of_a_label() -> None:
 def test_a_label_without_a_threshold_never_moves_the_verdict() -> None:
     found, lines = decide(np.array([0.1, 1.0]), np.array([0.1, 1.0]), [THREAT, SPAM], POLICY, "en")
     assert found is Verdict.ALLOW
-    assert [line.over_threshold for line in lines] == [False, False]
+    assert [line["over_threshold"] for line in lines] == [False, False]
 
 
 def test_the_most_severe_label_gives_the_verdict_and_each_says_its_part() -> None:
     policy = Policy(name="p", release="1", labels={"threat": Threshold(review=0.5), "spam": Threshold(block=0.5)})
     found, lines = decide(np.array([0.6, 0.6]), np.array([0.6, 0.6]), [THREAT, SPAM], policy, "en")
     assert found is Verdict.BLOCK
-    assert [(line.label, line.over_threshold) for line in lines] == [("threat", True), ("spam", True)]
+    assert [(line["label"], line["over_threshold"]) for line in lines] == [("threat", True), ("spam", True)]
 
 
 def test_raw_and_calibrated_scores_stand_side_by_side_rounded() -> None:
     _, lines = decide(np.array([0.123456789]), np.array([0.987654321]), [THREAT], POLICY, "en")
-    assert (lines[0].raw_score, lines[0].score) == (round(0.123456789, DIGITS), round(0.987654321, DIGITS))
+    assert (lines[0]["raw_score"], lines[0]["score"]) == (round(0.123456789, DIGITS), round(0.987654321, DIGITS))
 
 
 def test_calibration_draws_straight_lines_between_the_knots_of_each_label() -> None:
@@ -107,16 +107,16 @@ def test_words_count_beside_scores(words: WordHits | None, by_score: dict[float,
 
 def test_words_change_nothing_of_what_labels_ask_for() -> None:
     _, lines = decide(np.array([0.6]), np.array([0.6]), [THREAT], POLICY, "en", ALONE)
-    assert [line.over_threshold for line in lines] == [True]
+    assert [line["over_threshold"] for line in lines] == [True]
 
 
 def test_stored_scores_are_judged_as_fresh_ones_are() -> None:
     for score in np.linspace(0, 1, 41):
         found, lines = decide(np.array([score, score]), np.array([score, score]), [THREAT, SPAM], POLICY, "zh", REVIEWED)
-        stored = [(line.label, line.score) for line in lines]
+        stored = [(line["label"], line["score"]) for line in lines]
         again, asked = judge(stored, POLICY, "zh", REVIEWED)
         assert again is found
-        assert [line.over_threshold for line in lines] == [verdict is not ALLOW for verdict in asked]
+        assert [line["over_threshold"] for line in lines] == [verdict is not ALLOW for verdict in asked]
 
 
 def test_a_text_without_labels_is_allowed() -> None:

@@ -1,6 +1,8 @@
 """Records of results and dead letters: what they carry, and where they go."""
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,8 @@ from pipeline.settings import Settings
 from schemas.codes import Code, Signal, Verdict
 from schemas.dead_letters import DeadLetter
 from schemas.errors import MessageError
-from schemas.results import InferenceResult, LabelScore, PolicyRef
+from schemas.policies import WordHits
+from schemas.results import InferenceResult, PolicyRef
 from schemas.work import Source, WorkItem
 from tests.support.work import NOW_MS, ToyWorker, job
 from workers.results import Recorder, Scored
@@ -38,7 +41,7 @@ def scored(verdict: Verdict, reply_to: str | None = None) -> Scored:
     return Scored(
         item=item(reply_to=reply_to),
         verdict=verdict,
-        labels=(LabelScore(label="threat", raw_score=0.25, score=0.5, over_threshold=True),),
+        labels=[{"label": "threat", "raw_score": 0.25, "score": 0.5, "over_threshold": True}],
         policy=PolicyRef(name="default", release="1", sha256="0" * 64),
         tokens_scored=3,
         windows=1,
@@ -55,6 +58,23 @@ def test_a_result_carries_what_it_takes_to_judge_it_again(recorder: Recorder) ->
     assert (result.model.name, result.model.precision, result.policy.release) == ("toy", "fp32", "1")
     assert (result.metadata, result.signals, result.attempt) == ({"shop": 7}, (Signal.LEETSPEAK,), 2)
     assert result.created_at.isoformat() == "2026-11-24T08:00:00+08:00"
+
+
+WORDS = WordHits(block=(1, 7))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"words": WORDS},
+        {"labels": [], "packed_ms": NOW_MS - 5, "started_ms": NOW_MS + 1},
+    ],
+    ids=["plain", "words", "other times"],
+)
+def test_a_result_is_written_as_its_schema_writes_it(recorder: Recorder, changes: dict[str, Any]) -> None:
+    (out,) = recorder.results(replace(scored(Verdict.ALLOW), **changes))
+    assert InferenceResult.model_validate_json(out.value).model_dump_json().encode() == out.value
 
 
 @pytest.mark.parametrize(
