@@ -18,14 +18,18 @@ from schemas.errors import ConfigurationError
 def admit(settings: Settings, *, reads: Collection[str], writes: Collection[str], group: str | None = None) -> None:
     """Return where the broker grants all that is needed, whether or not the topics exist yet, or does not tell.
 
+    What canaries need is asked for as well, where they are on.
+
     Raises ConfigurationError that names every right that is missing, also where the broker refuses the connection;
     TransientError where no broker answers. A connection without TLS and SASL has no user, so nothing is asked.
     """
     if settings.kafka_security_protocol == "PLAINTEXT":
         return
-    wanted = [("READ", topic) for topic in reads] + [("WRITE", topic) for topic in writes]
+    if settings.canary_every_s:
+        reads, writes = [*reads, settings.canary_topic], [*writes, settings.jobs_topic]
+    wanted = dict.fromkeys([("READ", topic) for topic in reads] + [("WRITE", topic) for topic in writes])
     with admin(settings) as client:
-        granted = _on_topics(client, [*reads, *writes])
+        granted = _on_topics(client, dict.fromkeys(topic for _, topic in wanted))
         missing = [f"{right.title()} on topic {topic}" for right, topic in wanted if not _has(granted[topic], right)]
         if group and not _has(_on_group(client, group, Backoff(settings.kafka_request_timeout_ms / 1000)), "READ"):
             missing.append(f"Read on group {group}")

@@ -1,7 +1,7 @@
 """Exit codes, and how errors become one: a sentence for a person on stderr, never a traceback for what is not a bug.
 
 0    all is well
-1    done, but some jobs ended as dead letters or rows were refused
+1    done, but some jobs ended as dead letters or rows were refused; not ready, or a canary got a wrong answer
 2    wrong usage of the command line
 3    a setting, a file or an argument cannot work
 4    a model bundle is damaged or fails its canary

@@ -2,9 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
-
-from schemas.errors import ConfigurationError
+from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1, 2, 5, 15, 60, 300)
 
@@ -29,12 +27,7 @@ HTTP_REQUEST_SECONDS: Final = Histogram("llmos_http_request_seconds", "From a re
 HTTP_STREAMS: Final = Gauge("llmos_http_streams", "Clients that listen to events.")
 POLICIES_BROKEN: Final = Gauge("llmos_policies_broken", "Policies that cannot be read as they are: the last good ones hold.")
 
-
-def serve_metrics(port: int) -> None:
-    """Serve all metrics on 127.0.0.1:`port` from a thread of its own; 0 does nothing. A taken port is a ConfigurationError."""
-    if not port:
-        return
-    try:
-        start_http_server(port, addr="127.0.0.1")
-    except OSError as error:
-        raise ConfigurationError(f"metrics port {port}: {error.strerror}") from error
+CANARY_SECONDS: Final = Histogram(
+    "llmos_canary_seconds", "From a canary's publication to its answer.", ["kind"], buckets=_SECONDS
+)
+CANARY_OK: Final = Gauge("llmos_canary_ok", "1 while the last canary got the right answer in time, else 0.", ["kind"])

@@ -4,11 +4,13 @@ import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
+from pipeline.canary import CANARY_TENANT
 from pipeline.text.phrases import LISTS, PhraseBook, PhraseError
 from schemas.codes import Code, Verdict
 from schemas.errors import ConfigurationError, MessageError
@@ -28,13 +30,16 @@ class LoadedPolicy:
 
 
 def policy_of(policies: Mapping[str, LoadedPolicy], tenant: str) -> LoadedPolicy:
-    """The tenant's policy; raises MessageError (unknown_tenant)."""
+    """The tenant's policy; for canaries without one of their own the shipped one. Raises MessageError (unknown_tenant)."""
     try:
         return policies[tenant]
     except KeyError:
+        if tenant == CANARY_TENANT:
+            return shipped_policy()
         raise MessageError(Code.UNKNOWN_TENANT, f"tenant {tenant!r} has no policy here", "tenant") from None
 
 
+@cache
 def shipped_policy() -> LoadedPolicy:
     """The default policy as it comes with the package, whatever the operator's is."""
     return load_policy(_SHIPPED)

@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from pipeline import kafka as options
+from pipeline.canary import CANARY_TENANT
 from pipeline.refusal import failure
 from pipeline.settings import Settings
 from schemas.errors import ConfigurationError
@@ -124,17 +125,25 @@ def _named(doing: str) -> Iterator[None]:
 
 
 class ResultReader:
-    """Results, each job once. A context manager.
+    """Results, each job once; those of canaries only if asked. A context manager.
 
     with ResultReader(flagged=True) as reader:
         for result in reader.results():
             …
     """
 
-    def __init__(self, settings: Settings | None = None, *, flagged: bool = False, since: datetime | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        flagged: bool = False,
+        since: datetime | None = None,
+        canaries: bool = False,
+    ) -> None:
         chosen = settings or Settings()
         self._reader = Reader(chosen, [chosen.flagged_topic if flagged else chosen.results_topic])
         self._since = since
+        self._canaries = canaries
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self.unreadable = 0
 
@@ -155,7 +164,7 @@ class ResultReader:
                 self.unreadable += 1
                 _LOG.warning("no result: %s %d:%d", record.topic, record.partition, record.offset)
                 continue
-            if self._is_new(result.job_id):
+            if (self._canaries or result.tenant != CANARY_TENANT) and self._is_new(result.job_id):
                 yield result
 
     def _is_new(self, job_id: str) -> bool:

@@ -182,8 +182,23 @@ class Settings(BaseSettings):
     ready_file: Path | None = Field(
         default=None, description="Exists while the process is ready to work; for probes and supervisors."
     )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address of /metrics, /livez and /readyz, which ask nobody who he is; 0.0.0.0: any."
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        default=0, description="Prometheus metrics on 127.0.0.1; 0: none."
+        default=0, description="Port of /metrics, /livez and /readyz; 0: none."
+    )
+    canary_every_s: Annotated[int, Field(ge=0, le=3_600)] = Field(
+        default=0,
+        description="How often the process sends a known-bad and a known-good text through the queue; it is ready only while "
+        "both get the right answer. 0: never.",
+    )
+    canary_within_s: Annotated[int, Field(gt=0, le=600)] = Field(default=15, description="How long those answers may take.")
+    canary_bad_text: Annotated[str, Field(min_length=1, max_length=1_000)] = Field(
+        default="Shut up, you worthless piece of shit.", description="The known-bad text: its right answer is review or block."
+    )
+    canary_good_text: Annotated[str, Field(min_length=1, max_length=1_000)] = Field(
+        default="Thank you, that was very helpful.", description="The known-good text: its right answer is allow."
     )
     shutdown_grace_s: Positive = Field(default=30, description="How long a stopping process may finish what it took up.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -253,6 +268,11 @@ class Settings(BaseSettings):
     def gateway_topic(self) -> str:
         """Where this gateway's replies come in; each instance needs a name of its own."""
         return f"{self.reply_prefix}{self.instance_id or 'gateway'}"
+
+    @property
+    def canary_topic(self) -> str:
+        """Where the answers to everybody's canaries come in."""
+        return f"{self.reply_prefix}canary"
 
     def worker_group(self, model: str) -> str:
         """Consumer group of one model's workers."""

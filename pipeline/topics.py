@@ -77,7 +77,7 @@ def work_topics(settings: Settings) -> dict[str, str]:
 
 
 def wanted_topics(settings: Settings, reply_topics: Sequence[str] = ()) -> list[Topic]:
-    """Every topic that the settings ask for, and those of gateways."""
+    """Every topic that the settings ask for, and those of gateways; that of canaries too, on or off: a person may send some."""
     hours, dead_hours = settings.topic_retention_hours, settings.dead_letter_retention_hours
     # A deadline and a missing time are judged by the broker's clock, so the broker must set the time of a job's record.
     jobs = {"message.timestamp.type": "LogAppendTime"}
@@ -88,6 +88,7 @@ def wanted_topics(settings: Settings, reply_topics: Sequence[str] = ()) -> list[
         _topic(settings, settings.flagged_topic, hours),
         _topic(settings, settings.dead_letters_topic, dead_hours, record_factor=2),
         _topic(settings, settings.replays_topic, dead_hours),
+        _reply_topic(settings, settings.canary_topic),
         *(_reply_topic(settings, name) for name in reply_topics),
     ]
 
@@ -155,7 +156,7 @@ def describe_topics(settings: Settings) -> tuple[list[Described], list[Lag]]:
     groups |= {settings.worker_group(model): topic for model, topic in work_topics(settings).items()}
     with admin(settings) as client:
         there = set(client.list_topics())
-        replies = sorted(name for name in there if name.startswith(settings.reply_prefix))
+        replies = sorted(name for name in there - {settings.canary_topic} if name.startswith(settings.reply_prefix))
         names = [topic.name for topic in wanted_topics(settings, replies)]
         found = {topic["name"]: topic for topic in client.describe_topics([name for name in names if name in there])}
         ends = {name: _ends(client, name, len(topic["partitions"])) for name, topic in found.items()}

@@ -12,16 +12,17 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from pipeline import kafka as options
-from pipeline import metrics
 from pipeline.admission import admit
 from pipeline.backlog import Backlog
 from pipeline.backoff import Backoff
 from pipeline.bundles import Bundle, open_bundle, verify_bundle
 from pipeline.clock import now_ms
 from pipeline.dead_letter_guard import guarded
+from pipeline.health import serving_health
 from pipeline.log import configure_logging
 from pipeline.policy_book import PolicyBook
-from pipeline.ready import announce, end_stuck
+from pipeline.prober import probing
+from pipeline.ready import Readiness
 from pipeline.refusal import failure
 from pipeline.settings import Settings
 from pipeline.watchdog import Watchdog
@@ -51,11 +52,16 @@ def run_worker(settings: Settings) -> None:
     DeadLetterLimitError; nothing of the chunk under way is committed then. Exits with 75 where it is stuck.
     """
     configure_logging(settings, "worker")
-    announce(settings, ready=False)  # a killed process leaves its file behind
+    readiness = Readiness(settings)
+    readiness.announce(up=False)  # a killed process leaves its file behind
+    with serving_health(settings, readiness), probing(settings, readiness):
+        _work(settings, readiness)
+
+
+def _work(settings: Settings, readiness: Readiness) -> None:
     bundle = open_bundle(settings.models_dir / settings.worker_model)
     verify_bundle(bundle)
     scorer, recorder, inference = _scorer(settings, bundle)
-    metrics.serve_metrics(settings.metrics_port)
     topic = settings.work_topic(bundle.manifest.name, bundle.manifest.tokenizer.sha256)
     outputs = [settings.results_topic, settings.flagged_topic, settings.dead_letters_topic]
     admit(settings, reads=[topic], writes=outputs, group=settings.worker_group(bundle.manifest.name))
@@ -70,18 +76,18 @@ def run_worker(settings: Settings) -> None:
         recover=Recovery(recorder, settings.worker_attempts),
         chunk_tokens=settings.worker_chunk_tokens,
         executor=executor,
-        on_assigned=lambda: announce(settings, ready=True),
+        on_assigned=lambda: readiness.announce(up=True),
     )
-    _stop_on_signals(loop, settings)
+    _stop_on_signals(loop, settings, readiness)
     progress = WorkerProgress(loop, lambda: inference.runs, Backlog(settings, settings.worker_group(bundle.manifest.name)))
-    watchdog = Watchdog(progress, lambda sentence: end_stuck(settings, sentence), stuck_after_s=settings.stuck_after_s)
+    watchdog = Watchdog(progress, readiness.end_stuck, stuck_after_s=settings.stuck_after_s)
     watchdog.start()
     try:
         loop.run(topic)
         _LOG.info("drained")
     finally:
         watchdog.stop()
-        announce(settings, ready=False)
+        readiness.announce(up=False)
         executor.shutdown(wait=False, cancel_futures=True)
         options.close(consumer, autocommit=False)
         deliverer.close()
@@ -123,11 +129,11 @@ def _wait_for_topics(deliverer: Deliverer, topics: Collection[str], settings: Se
         time.sleep(wait_s)
 
 
-def _stop_on_signals(loop: Loop, settings: Settings) -> None:
+def _stop_on_signals(loop: Loop, settings: Settings, readiness: Readiness) -> None:
     def stop(_signal: int, _frame: object) -> None:
         _LOG.info("stopping: finishing what was taken up")
-        announce(settings, ready=False)
-        grace = threading.Timer(settings.shutdown_grace_s + _AFTER_GRACE_S, _give_up, [settings])
+        readiness.announce(up=False)
+        grace = threading.Timer(settings.shutdown_grace_s + _AFTER_GRACE_S, _give_up, [settings, readiness])
         grace.daemon = True
         grace.start()
         loop.stop(settings.shutdown_grace_s)
@@ -136,7 +142,8 @@ def _stop_on_signals(loop: Loop, settings: Settings) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _give_up(settings: Settings) -> None:
+def _give_up(settings: Settings, readiness: Readiness) -> None:
+    readiness.give_up()
     _LOG.error("not drained in %d s: exiting, the rest uncommitted", settings.shutdown_grace_s)
     logging.shutdown()
     os._exit(os.EX_TEMPFAIL)

@@ -9,6 +9,7 @@ from pipeline.cli import (
     dead_letters,
     demo,
     gateway,
+    health,
     keys,
     models,
     policy,
@@ -22,7 +23,7 @@ from pipeline.cli import (
 )
 
 EPILOG = (
-    "Exit codes: 0 done · 1 done, but some rows were refused or ended as dead letters · 2 wrong usage · "
+    "Exit codes: 0 done · 1 done, but some rows were refused or ended as dead letters; not healthy · 2 wrong usage · "
     "3 a setting or file cannot work · 4 a model bundle is damaged · 5 outcomes missing · "
     "65 most jobs fail, look first · 70 a bug · 75 Kafka is away, try again · 130 interrupted. "
     "Every setting is also an environment variable LLMOS_…, a line of .env or of llmos.toml; `llmos settings` shows them all."
@@ -46,6 +47,8 @@ app.add_typer(topics.app, name="topics")
 app.command("preprocess")(stages.preprocess)
 app.command("worker")(stages.worker)
 app.command("gateway")(gateway.gateway)
+app.command("health")(health.health)
+app.command("canary")(health.canary)
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(policy.app, name="policy")

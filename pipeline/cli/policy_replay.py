@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pipeline.canary import CANARY_TENANT
 from pipeline.cli.common import OUT, AsJson, Bootstrap, Since, command, parse_since, plain, settings_of
 from pipeline.policies import LoadedPolicy, load_policies, read_policy
 from pipeline.policy_replay import GROUPS, Example, Flip, Group, Replay, Tally
@@ -37,7 +38,7 @@ def replay(
     policy, settings = read_policy(file), settings_of(bootstrap)
     begin, end = parse_since(since), parse_since(until, "--until")
     judged = Replay(policy.policy, _known(settings), examples=examples)
-    with ResultReader(settings, since=begin) as reader:
+    with ResultReader(settings, since=begin, canaries=tenant == CANARY_TENANT) as reader:
         for result in reader.results():
             if tenant in (None, result.tenant) and (end is None or result.timings.completed_at < end):
                 judged.take(result)

@@ -19,10 +19,13 @@ def results(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new results come, until Ctrl-C.")] = False,
     flagged: Annotated[bool, typer.Option("--flagged", help="Only verdicts review and block.")] = False,
     since: Since = None,
+    canaries: Annotated[
+        bool, typer.Option("--canaries", help="Those of canaries too, by which processes know they are ready.")
+    ] = False,
     format_: Annotated[Literal["table", "jsonl"], typer.Option("--format", help="Lines for people or JSON lines.")] = "table",
 ) -> None:
     """Print results, each job once."""
-    with ResultReader(settings_of(bootstrap), flagged=flagged, since=parse_since(since)) as reader:
+    with ResultReader(settings_of(bootstrap), flagged=flagged, since=parse_since(since), canaries=canaries) as reader:
         for result in reader.results(follow=follow):
             if format_ == "jsonl":
                 typer.echo(result.model_dump_json())

@@ -38,13 +38,15 @@ def build_app(context: Context) -> FastAPI:
     """The app, which starts and stops its parts in its lifespan.
 
     `app.state.parts` are the parts, whose sinks the desk must know before the lifespan begins. Whoever serves the app sets
-    `app.state.draining` when it stops taking requests: streams, which have no end of their own, then come to one.
+    `app.state.draining` when it stops taking requests: streams, which have no end of their own, then come to one. It may set
+    `app.state.canary_troubles` to what tells why the gateway is not ready though it takes requests.
     """
     parts = [make(context) for make in PARTS]
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
     app.state.parts = parts
     app.state.draining = asyncio.Event()
     app.state.ready = False
+    app.state.canary_troubles = list
     for part in parts:
         app.include_router(part.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI's documentation tells to

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
+from pipeline.canary import CANARY_TENANT
 from pipeline.settings import Settings
 from schemas.base import Message, Timestamp
 from schemas.bundles import Sha256
@@ -31,11 +32,17 @@ HINT_CHARACTERS: Final = 4
 """The end of a key, which tells a person which of two it is: 24 of its 256 bits."""
 
 
+def _not_reserved(tenant: str) -> str:
+    if tenant == CANARY_TENANT:
+        raise ValueError(f"{tenant} is reserved for canaries")
+    return tenant
+
+
 class ApiKey(Message):
     """What is known of one key; never the key."""
 
     key_id: Annotated[str, Field(pattern=r"^key_[0-9a-f]{16}$")]
-    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"), AfterValidator(_not_reserved)]
     name: Annotated[str, Field(max_length=200)] = ""
     sha256: Sha256
     hint: Annotated[str, Field(max_length=HINT_CHARACTERS)] = ""

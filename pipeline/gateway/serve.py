@@ -12,7 +12,6 @@ import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,6 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from pipeline import metrics
 from pipeline.bundles import open_bundle
 from pipeline.gateway.app import build_app
 from pipeline.gateway.contract import Context, GatewayError
@@ -29,9 +27,11 @@ from pipeline.gateway.key_file import keys_path
 from pipeline.gateway.keys import KeyGate
 from pipeline.gateway.place import kafka_is_ready, listening, own_folder, url_of
 from pipeline.gateway.progress import ReplyProgress
+from pipeline.health import serving_health
 from pipeline.log import configure_logging
 from pipeline.policy_book import PolicyBook
-from pipeline.ready import announce, end_stuck
+from pipeline.prober import probing
+from pipeline.ready import Readiness
 from pipeline.routing import load_routes
 from pipeline.settings import Settings
 from pipeline.watchdog import Watchdog
@@ -57,17 +57,20 @@ def run_gateway(settings: Settings) -> None:
     taken away, and any error of a part that keeps outcomes, end it as well.
     """
     configure_logging(settings, "gateway")
-    announce(settings, ready=False)  # a killed process leaves its file behind
+    readiness = Readiness(settings)
+    readiness.announce(up=False)  # a killed process leaves its file behind
     with ExitStack() as stack:
+        stack.enter_context(serving_health(settings, readiness))
+        stack.enter_context(probing(settings, readiness))
         folder = stack.enter_context(own_folder(settings))
         gate = KeyGate(keys_path(settings), texts_per_minute=settings.http_texts_per_minute)
         gate.open()
         listener = stack.enter_context(listening(settings, keys=gate.required))
         policies, models = PolicyBook(settings.policies_dir), _models(settings)
-        metrics.serve_metrics(settings.metrics_port)
         kafka_is_ready(settings)
-        serving = Serving(settings, folder)
+        serving = Serving(settings, folder, readiness)
         serving.app = build_app(Context(settings, serving.desk, gate, folder, policies.refresh, models))
+        serving.app.state.canary_troubles = readiness.canary_troubles
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serving.run(listener))
 
@@ -82,8 +85,9 @@ class Serving:
 
     app: FastAPI
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, readiness: Readiness) -> None:
         self._settings = settings
+        self._readiness = readiness
         self._error: Exception | None = None
         self._server: Server | None = None
         self._grace: threading.Timer | None = None
@@ -95,7 +99,7 @@ class Serving:
         self._stop_on_signals(asyncio.get_running_loop())
         watchdog = Watchdog(
             ReplyProgress(self._settings, self.desk.replies),
-            partial(end_stuck, self._settings),
+            self._readiness.end_stuck,
             stuck_after_s=self._settings.stuck_after_s,
         )
         try:
@@ -103,14 +107,14 @@ class Serving:
             watchdog.start()
             async with self.app.router.lifespan_context(self.app):
                 _LOG.info("listening at %s", url_of(listener))
-                announce(self._settings, ready=True)
+                self._readiness.announce(up=True)
                 try:
                     await self._server.serve(sockets=[listener])
                 finally:
                     await self.desk.stop()  # before the parts, which would refuse outcomes once they have stopped
         finally:
             watchdog.stop()
-            announce(self._settings, ready=False)
+            self._readiness.announce(up=False)
             await self.desk.stop()
             if self._grace:
                 self._grace.cancel()
@@ -133,7 +137,7 @@ class Serving:
         if self._grace:
             return
         _LOG.info("stopping: finishing what was taken up")
-        announce(self._settings, ready=False)
+        self._readiness.announce(up=False)
         self._grace = threading.Timer(self._settings.shutdown_grace_s, self._give_up)
         self._grace.daemon = True
         self._grace.start()
@@ -141,6 +145,7 @@ class Serving:
             self._server.should_exit = True
 
     def _give_up(self) -> None:
+        self._readiness.give_up()
         _LOG.error("not drained in %d s: exiting", self._settings.shutdown_grace_s)
         logging.shutdown()
         os._exit(os.EX_TEMPFAIL)

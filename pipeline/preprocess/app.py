@@ -19,10 +19,11 @@ import faust
 import uvloop
 from aiokafka.errors import KafkaError
 
-from pipeline import exits, metrics
+from pipeline import exits
 from pipeline.admission import admit
 from pipeline.backlog import Backlog
 from pipeline.clock import now_ms
+from pipeline.health import serving_health
 from pipeline.kafka import fetch_wait_ms, is_embedded
 from pipeline.log import configure_logging
 from pipeline.preprocess.batcher import Batcher, Limits
@@ -35,7 +36,8 @@ from pipeline.preprocess.progress import FaustProgress
 from pipeline.preprocess.rules import load_rules
 from pipeline.preprocess.stage import Stage
 from pipeline.preprocess.transport import Transport
-from pipeline.ready import announce
+from pipeline.prober import probing
+from pipeline.ready import Readiness
 from pipeline.refusal import failure
 from pipeline.settings import Settings
 from pipeline.stacks import stacks
@@ -52,16 +54,20 @@ def run_preprocess(settings: Settings) -> int:
     work, such as a topic that does not exist, else 70.
     """
     configure_logging(settings, "preprocess")
-    announce(settings, ready=False)  # a killed process leaves its file behind
-    rules = load_rules(settings)
-    _admit(settings, rules)
-    metrics.serve_metrics(settings.metrics_port)
-    with tempfile.TemporaryDirectory(prefix="llmos-faust-") as data_dir:
-        app = PreprocessApp(settings, rules, data_dir)
+    readiness = Readiness(settings)
+    readiness.announce(up=False)  # a killed process leaves its file behind
+    with (
+        serving_health(settings, readiness),
+        probing(settings, readiness),
+        tempfile.TemporaryDirectory(prefix="llmos-faust-") as data_dir,
+    ):
+        rules = load_rules(settings)
+        _admit(settings, rules)
+        app = PreprocessApp(settings, rules, data_dir, readiness)
         try:
             return _run_until_stopped(app)
         finally:
-            app.announce(ready=False)
+            readiness.announce(up=False)
 
 
 def _run_until_stopped(app: "PreprocessApp") -> int:
@@ -80,11 +86,12 @@ def _run_until_stopped(app: "PreprocessApp") -> int:
 class PreprocessApp(faust.App):
     """The Faust application, its one agent, and the parts behind it."""
 
-    def __init__(self, settings: Settings, rules: Rules, data_dir: str) -> None:
+    def __init__(self, settings: Settings, rules: Rules, data_dir: str, readiness: Readiness) -> None:
         super().__init__(settings.preprocess_group, **faust_options(settings, data_dir))
         self.fetch_wait_ms = fetch_wait_ms(settings)
         self.leaves_groups = not is_embedded(settings)
         self._settings = settings
+        self._readiness = readiness
         self._topics_needed = _topics_needed(settings, rules)
         self._stage = Stage(settings, rules, now_ms)
         self._executor = ThreadPoolExecutor(1, "stage")
@@ -130,7 +137,7 @@ class PreprocessApp(faust.App):
     async def _assigned(self, _app: object, /, *assigned: Any, **_: object) -> None:  # noqa: ANN401 (Faust's signal is untyped)
         _LOG.info("assigned %d partitions of %s", len(assigned[0]), self._settings.jobs_topic)
         self._progress.assigned(assigned[0])
-        self.announce(ready=True)
+        self._readiness.announce(up=True)
 
     async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:  # noqa: ANN401, ARG002 (Faust's signature)
         """Finish what was taken up and commit it: Faust calls this before its partitions are given up, and at the end.
@@ -145,16 +152,12 @@ class PreprocessApp(faust.App):
                 if ends := self._gate.ends(consumer.assignment()):
                     await consumer._commit(ends)  # noqa: SLF001 (the public one knows only what Faust remembers)
 
-    def announce(self, *, ready: bool) -> None:
-        """Make or remove the ready file."""
-        announce(self._settings, ready=ready)
-
     async def on_stop(self) -> None:
         """Drain: no more intake, what was taken up is delivered and committed, in `shutdown_grace_s` at most; crashed: exit."""
         if self.crash_reason is not None:
             self.die(self.crash_reason)
         _LOG.info("stopping: finishing what was taken up")
-        self.announce(ready=False)
+        self._readiness.announce(up=False)
         if self._watchdog:
             self._watchdog.stop()
         grace = threading.Timer(self._settings.shutdown_grace_s, self._give_up)
@@ -195,7 +198,7 @@ class PreprocessApp(faust.App):
         self._exit(os.EX_SOFTWARE)
 
     def _exit(self, code: int) -> None:
-        self.announce(ready=False)
+        self._readiness.give_up()
         logging.shutdown()
         os._exit(code)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.preprocess.app import PreprocessApp
 from pipeline.preprocess.rules import load_rules
+from pipeline.ready import Readiness
 from pipeline.settings import Settings
 
 
@@ -17,7 +18,7 @@ def preprocess_app(settings: Settings, data_dir: Path) -> Iterator[PreprocessApp
     asyncio.set_event_loop(loop)
     try:
         nowhere = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:9"})
-        yield PreprocessApp(nowhere, load_rules(nowhere), str(data_dir))
+        yield PreprocessApp(nowhere, load_rules(nowhere), str(data_dir), Readiness(nowhere))
     finally:
         asyncio.set_event_loop(None)
         loop.close()

@@ -43,7 +43,7 @@ COMMANDS = list(commands(typer.main.get_command(app)))
 
 def test_every_command_of_the_product_is_there() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
-        *("", "up", "demo", "publish", "results", "preprocess", "worker", "gateway", "settings"),
+        *("", "up", "demo", "publish", "results", "preprocess", "worker", "gateway", "settings", "health", "canary"),
         *("dead-letters", "dead-letters list", "dead-letters show", "dead-letters replay"),
         *("topics", "topics create", "topics describe", "models", "models list", "models verify", "schemas", "schemas export"),
         *("policy", "policy check", "policy show", "policy replay", "keys", "keys create", "keys list", "keys revoke"),

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import exits
 from pipeline.exits import exit_code
-from pipeline.metrics import serve_metrics
+from pipeline.health import serving_health
+from pipeline.ready import Readiness
 from pipeline.settings import Settings
 from schemas.codes import Code
 from schemas.errors import (
@@ -96,10 +97,17 @@ def test_anything_else_is_a_bug_with_its_traceback(error: Exception, caplog: pyt
     assert record.exc_info[1] is error
 
 
+def serve(port: int) -> None:
+    """Begin to serve health."""
+    settings = Settings(metrics_port=port)
+    with serving_health(settings, Readiness(settings)):
+        pass
+
+
 def test_a_taken_metrics_port_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert end_of(lambda: serve_metrics(port)) == 3
+        assert end_of(lambda: serve(port)) == 3
     assert f"metrics port {port}" in capsys.readouterr().err
 
 

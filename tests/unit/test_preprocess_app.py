@@ -98,7 +98,7 @@ def test_the_millisecond_is_kept_though_faust_counts_in_seconds(timestamp_ms: in
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
 def test_each_error_ends_the_process_with_its_code(app: PreprocessApp, ready_file: Path, error: BaseException, code: int) -> None:
-    app.announce(ready=True)
+    app._readiness.announce(up=True)
     with pytest.raises(Exited) as ended:
         app.die(error)
     assert ended.value.args == (code,)
@@ -164,8 +164,8 @@ def test_ready_means_that_partitions_are_assigned(app: PreprocessApp, ready_file
     assert not ready_file.exists()
     asyncio.run(app._assigned(app, {PLACE}))
     assert (ready_file.exists(), assigned) == (True, [{PLACE}])
-    app.announce(ready=False)
-    app.announce(ready=False)
+    app._readiness.announce(up=False)
+    app._readiness.announce(up=False)
     assert not ready_file.exists()
 
 

@@ -35,6 +35,7 @@ def work(settings: Settings) -> str:
 def test_every_topic_of_the_system_is_created(kafka: FakeKafka, settings: Settings) -> None:
     created, there = create_topics(settings)
     names = {"llmos.jobs", work(settings), "llmos.results", "llmos.flagged", "llmos.dead-letters", "llmos.replays"}
+    names.add("llmos.replies.canary")
     assert set(created) == names == set(kafka.topics)
     assert there == []
     assert {len(partitions) for partitions in kafka.topics.values()} == {4}
@@ -78,7 +79,10 @@ def test_a_gateways_reply_topic_is_small_and_short_lived(kafka: FakeKafka, setti
 def test_reply_topics_that_there_are_are_described_and_none_is_missed(kafka: FakeKafka, settings: Settings) -> None:
     create_topics(settings, ["llmos.replies.one"])
     described, _ = describe_topics(settings)
-    assert [topic.name for topic in described if "replies" in topic.name] == ["llmos.replies.one"]
+    assert [topic.name for topic in described if "replies" in topic.name] == [
+        "llmos.replies.canary",
+        "llmos.replies.one",
+    ]
     assert all(topic.partitions for topic in described)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import exits
 from pipeline.outgoing import Outgoing
-from pipeline.ready import announce
+from pipeline.ready import Readiness
 from pipeline.settings import Settings
 from schemas.errors import BundleError, ConfigurationError, TransientError
 from schemas.results import InferenceResult
@@ -183,8 +183,9 @@ def test_topics_that_come_late_are_waited_for(kafka: FakeKafka, settings: Settin
 
 
 def test_without_a_ready_file_nothing_is_announced(toy_settings: Settings) -> None:
-    announce(toy_settings, ready=True)
-    announce(toy_settings, ready=False)
+    readiness = Readiness(toy_settings)
+    readiness.announce(up=True)
+    readiness.announce(up=False)
 
 
 @pytest.mark.parametrize(("model", "code"), [(NAME, exits.OK), ("absent", exits.BUNDLE)])

@@ -1,13 +1,16 @@
-"""GET /livez and GET /readyz: for probes. They ask for no key and tell nothing but yes or no."""
+"""GET /livez and GET /readyz: for probes. They ask for no key and tell no more than why not.
+
+The small server of every process answers the same (`pipeline/health.py`); here they stand where clients and proxies look.
+"""
 
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from pipeline.gateway.contract import Unavailable
 from pipeline.gateway.dialect import json_reply
 from pipeline.gateway.jobs.responses import LIVE_RESPONSES, READY_RESPONSES
+from pipeline.ready import NOT_UP
 
 _TAGS: Final[list[Any]] = ["health"]
 
@@ -22,7 +25,8 @@ async def livez() -> Response:
 
 @router.get("/readyz", tags=_TAGS, summary="Ready?", responses=READY_RESPONSES)
 async def readyz(request: Request) -> Response:
-    """The gateway takes requests: it has started, and is not stopping."""
-    if not request.app.state.ready or request.app.state.draining.is_set():
-        raise Unavailable("the gateway is starting or stopping")
-    return json_reply({"status": "ready"})
+    """The gateway takes requests, and where canaries are on, the last ones got the right answers through the queue."""
+    state = request.app.state
+    up = state.ready and not state.draining.is_set()
+    because = [*([] if up else [NOT_UP]), *state.canary_troubles()]
+    return json_reply({"status": "not ready", "because": because}, 503) if because else json_reply({"status": "ready"})

@@ -68,6 +68,7 @@ class Health(_Reply):
     """How the gateway is."""
 
     status: str
+    because: list[str] = Field(default=[], description="Why it is not ready, a sentence each.")
 
 
 def response(description: str, model: Any, *given: object, headers: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ANN401 (what FastAPI takes)
@@ -121,6 +122,10 @@ POLICIES_RESPONSES: Final[Responses] = {
 }
 LIVE_RESPONSES: Final[Responses] = {200: response("The process answers.", Health, {"status": "ok"})}
 READY_RESPONSES: Final[Responses] = {
-    200: response("It takes requests.", Health, {"status": "ready"}),
-    **error_responses(503),
+    200: response("It takes requests, and canaries get the right answers.", Health, {"status": "ready"}),
+    503: response(
+        "It is starting or stopping, or canaries do not get the right answers in time.",
+        Health,
+        {"status": "not ready", "because": ["the known-bad canary had no answer within 15 s"]},
+    ),
 }

@@ -15,6 +15,7 @@ from pipeline.gateway.contract import Context
 from pipeline.gateway.keys import KeyGate
 from pipeline.gateway.place import listening, url_of
 from pipeline.gateway.serve import Serving
+from pipeline.ready import Readiness
 from schemas.errors import ConfigurationError, LLMOSError, TransientError
 from tests.support.front import policies_of
 from tests.support.gateway import JOBS, GatewayWorld, make_gateway_world, story, until
@@ -29,7 +30,7 @@ class Life:
     def __init__(self, world: GatewayWorld) -> None:
         self.world = world
         self.settings = world.settings.model_copy(update={"http_port": 0, "ready_file": world.folder / "ready"})
-        self.serving = Serving(self.settings, world.folder)
+        self.serving = Serving(self.settings, world.folder, Readiness(self.settings))
         models = [open_bundle(make_toy_bundle(world.folder / "models")).manifest]
         gate = KeyGate(world.folder / "keys.json")
         context = Context(self.settings, self.serving.desk, gate, world.folder, policies_of(self.settings), models)
