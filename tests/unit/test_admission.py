@@ -87,6 +87,13 @@ def test_every_missing_right_is_named(monkeypatch: pytest.MonkeyPatch, topics: d
         ask(monkeypatch, Broker(topics, group))
 
 
+def test_what_canaries_need_is_asked_for_where_they_are_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    topics = ALL | {"llmos.replies.canary": {"error_code": REFUSED}, "llmos.jobs": {"authorized_operations": ["READ"]}}
+    lacking = r"user bob lacks rights: Read on topic llmos\.replies\.canary, Write on topic llmos\.jobs;"
+    with pytest.raises(ConfigurationError, match=lacking):
+        ask(monkeypatch, Broker(topics, ["READ"]), canary_every_s=30)
+
+
 def test_a_broker_without_groups_so_far_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     ask(monkeypatch, Broker(ALL, CoordinatorNotAvailableError(), CoordinatorNotAvailableError(), ["READ"]))
 

@@ -8,6 +8,7 @@ import pytest
 from kafka.errors import KafkaTimeoutError
 
 from pipeline import read as read_module
+from pipeline.canary import CANARY_TENANT
 from pipeline.read import Reader, ResultReader
 from pipeline.settings import Settings
 from schemas.errors import ConfigurationError, TransientError
@@ -37,9 +38,9 @@ class Writing:
         self._kafka = kafka
         self._worker = ToyWorker(settings)
 
-    def __call__(self, *texts: str, at_ms: int = 1_000) -> None:
+    def __call__(self, *texts: str, at_ms: int = 1_000, tenant: str = "default") -> None:
         self._kafka.now_ms = at_ms
-        record = work_record(pack_jobs(self._worker.bundle, [job(text) for text in texts]))
+        record = work_record(pack_jobs(self._worker.bundle, [job(text, tenant=tenant) for text in texts]))
         for out in self._worker.scorer.score([record]):
             self._kafka.append(out.topic, out.value, out.key)
 
@@ -74,6 +75,14 @@ def test_results_are_typed(write: Writing, settings: Settings) -> None:
 def test_only_flagged_results_if_asked(write: Writing, settings: Settings) -> None:
     write("hello", "kill")
     assert read(settings, flagged=True) == ["kill"]
+
+
+def test_results_of_canaries_come_only_if_asked(kafka: FakeKafka, write: Writing, settings: Settings) -> None:
+    write("hello")
+    write("friend", tenant=CANARY_TENANT)
+    assert read(settings) == ["hello"]
+    with ResultReader(settings, canaries=True) as reader:
+        assert sorted(result.job_id for result in reader.results()) == ["friend", "hello"]
 
 
 def test_a_repeat_is_dropped(write: Writing, settings: Settings) -> None:

@@ -109,6 +109,15 @@ def test_it_is_ready_between_start_and_stop(gateway: Gateway) -> None:
     assert not gateway.app.state.ready
 
 
+def test_canaries_that_go_wrong_make_it_not_ready_and_say_why(gateway: Gateway) -> None:
+    with gateway.client() as client:
+        gateway.app.state.canary_troubles = lambda: ["the known-bad canary got the verdict allow"]
+        reply = client.get("/readyz")
+        assert client.get("/livez").status_code == 200
+    assert reply.status_code == 503
+    assert reply.json() == {"status": "not ready", "because": ["the known-bad canary got the verdict allow"]}
+
+
 class FakePart:
     """Notes when it is started and stopped."""
 

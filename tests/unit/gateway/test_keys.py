@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pipeline.gateway.contract import Caller, RateLimited, Unauthenticated
 from pipeline.gateway.exchange import Exchange, open_exchange
@@ -31,6 +32,12 @@ def clock() -> FakeClock:
 @pytest.fixture
 def gate(file: Path, clock: FakeClock) -> KeyGate:
     return KeyGate(file, clock=clock, now=clock.now)
+
+
+def test_nobody_gets_a_key_for_the_tenant_of_canaries(file: Path) -> None:
+    with pytest.raises(ValidationError, match="llmos-canary is reserved for canaries"):
+        create_key(file, "llmos-canary")
+    assert not read_keys(file).keys
 
 
 def test_a_key_is_known_by_its_prefix_and_holds_256_random_bits(file: Path) -> None:
