@@ -14,7 +14,7 @@ from schemas.errors import ConfigurationError
 
 TIMEOUT_S: Final = 5
 """For the answer of a process on this machine."""
-_ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (whoever listens anywhere is here too)
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (whoever listens anywhere is here too)
 
 
 @command

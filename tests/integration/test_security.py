@@ -36,6 +36,7 @@ from pipeline import kafka as options
 from pipeline.admission import admit
 from pipeline.cli.main import app
 from pipeline.embedded import free_port
+from pipeline.exits import TIMEOUT
 from pipeline.kafka import connection
 from pipeline.preprocess.options import faust_options
 from pipeline.publish import JobPublisher
@@ -248,7 +249,7 @@ def test_the_guide_lists_the_same_rights_as_table_and_as_commands() -> None:
 
 
 def test_each_process_does_its_work_with_its_own_rights_alone(flow: dict[str, tuple[int, str]]) -> None:
-    assert {who: code for who, (code, _) in flow.items()} == dict.fromkeys(RIGHTS, 0)
+    assert {who: code for who, (code, _) in flow.items()} == dict.fromkeys(RIGHTS.keys() - {"canary"}, 0)
     assert sorted(re.findall(r'"verdict":"(\w+)"', flow["reader"][1])) == ["allow", "block"]
     assert "1 replayed" in flow["replay"][1]
 
@@ -313,6 +314,32 @@ def test_a_command_without_one_of_its_rights_says_so_and_stops(
     code, said = in_process(place, *command.split(), LLMOS_TOPIC_PREFIX=prefix)
     assert code == REFUSED, said
     assert re.search(r"AuthorizationFailed|may not read it|no right to create", said), said
+
+
+CANARIES: Final = {"LLMOS_CANARY_EVERY_S": "1", "LLMOS_CANARY_WITHIN_S": "10"}
+
+
+@pytest.mark.parametrize("who", NEEDED)
+def test_where_canaries_are_on_their_rights_are_needed_too(place: Installation, bob: Bob, flow: object, who: Any) -> None:
+    bob.may(*RIGHTS[who])
+    stage = place.stage(who, f"{who}-without-canaries", LLMOS_INSTANCE_ID=who, LLMOS_HTTP_PORT="0", **CANARIES)
+    stage.launch()
+    assert stage.wait() == REFUSED, stage.log
+    missing = [right for right in RIGHTS["canary"] if right not in RIGHTS[who]]
+    assert all(f"{right.operation} on {right.kind} {right.name}" in stage.log for right in missing), stage.log
+
+
+def test_with_their_rights_canaries_get_their_answers(place: Installation, bob: Bob, flow: object) -> None:
+    bob.may(*RIGHTS["preprocess"], *RIGHTS["worker"], *RIGHTS["canary"])
+    port = str(free_port())
+    stages = place.stage("preprocess", "preprocess-of-canaries", LLMOS_METRICS_PORT=port, **CANARIES), place.stage("worker")
+    for stage in stages:
+        stage.start()
+    wait_until(lambda: in_process(place, "health", "--port", port)[0] == 0, lambda: stages[0].log)
+    bob.may(*RIGHTS["canary"])
+    for stage in stages:
+        stage.stop()
+    assert in_process(place, "canary", "--within", "1")[0] == TIMEOUT, "nobody works, but it could ask"
 
 
 @pytest.mark.parametrize("who", NEEDED)
