@@ -1,0 +1,13 @@
+# In place of apache/kafka; the context is a folder with Kafka's `libs` and an `image` folder that behaves as the official image does.
+FROM localhost/llmos-test/debian
+RUN apt-get update -qq \
+    && apt-get install -qq --yes --no-install-recommends openjdk-17-jre-headless \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt \
+    && useradd --uid 1000 --create-home appuser
+COPY libs /opt/kafka/libs
+COPY image/bin /opt/kafka/bin
+COPY image/config /etc/kafka/docker
+COPY image/entrypoint.sh /entrypoint.sh
+RUN install --directory --owner appuser /opt/kafka/config /opt/kafka/logs /var/lib/kafka/data /mnt/shared/config
+USER appuser
+ENTRYPOINT ["sh", "/entrypoint.sh"]

@@ -1,0 +1,46 @@
+"""Jobs with known ids, and what came of them: each in exactly one of results and dead letters."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.acceptance.compose.engine import ROOT
+from tests.acceptance.compose.report import Check
+from tests.acceptance.compose.stack import Stack
+
+BURIED = "\u200b\u2060"
+"""A text with nothing to score: its job must end as a dead letter."""
+BURY_EVERY = 101
+
+
+def jobs(count: int) -> list[dict[str, str]]:
+    """So many jobs, nearly all of them good."""
+    lines = (ROOT / "examples" / "comments.jsonl").read_text("utf-8").splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
+    return [
+        {"job_id": f"job-{number:06}", "text": BURIED if number % BURY_EVERY == 0 else f"{texts[number % len(texts)]} {number}"}
+        for number in range(count)
+    ]
+
+
+def balance(stack: Stack, sent: list[dict[str, str]]) -> Iterator[Check]:
+    """Read both topics through the cli container, and compare."""
+    results = Counter(json.loads(line)["job_id"] for line in stack.cli("results", "--format", "jsonl").splitlines())
+    listed = stack.cli("dead-letters", "list", "--json", "--limit", str(len(sent)))
+    dead = {json.loads(line)["job_id"] for line in listed.splitlines()}
+    ids = {job["job_id"] for job in sent}
+    buried = {job["job_id"] for job in sent if job["text"] == BURIED}
+    ours = {job_id for job_id in results if job_id.startswith("job-")}
+    lost = ids - ours - dead
+    yield Check(
+        "nothing lost",
+        not lost,
+        f"{len(ids):,} published, {len(ours):,} results, {len(dead & ids):,} dead letters, lost {_some(lost)}",
+    )
+    yield Check("each job in one of the two", not ours & dead, _some(ours & dead))
+    yield Check("what must fail failed, and nothing else", dead & ids == buried, _some((dead & ids) ^ buried))
+    yield Check("nothing invented", not ours - ids, _some(ours - ids))
+
+
+def _some(ids: set[str]) -> str:
+    return f"{len(ids)}" + (f" ({', '.join(sorted(ids)[:5])})" if ids else "")
