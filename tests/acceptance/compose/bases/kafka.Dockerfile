@@ -1,6 +1,8 @@
 # In place of apache/kafka; the context is a folder with Kafka's `libs` and an `image` folder that behaves as the official image does.
+# Java's package fails without the folder for manuals, which a slim Debian lacks.
 FROM localhost/llmos-test/debian
-RUN apt-get update -qq \
+RUN mkdir -p /usr/share/man/man1 \
+    && apt-get update -qq \
     && apt-get install -qq --yes --no-install-recommends openjdk-17-jre-headless \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt \
     && useradd --uid 1000 --create-home appuser
