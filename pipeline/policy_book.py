@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,6 +12,10 @@ from pipeline.policies import LoadedPolicy, load_policies, load_policy, policy_f
 from schemas.errors import ConfigurationError
 
 _LOG = logging.getLogger(__name__)
+TENANTS_NAMED: Final = 100
+"""Tenants that have a name of their own in metrics; each costs some series in every process."""
+CANARY_TENANT: Final = "llmos-canary"
+"""Whose jobs prove that the system works: they have a name, so that graphs can leave them out."""
 LOOK_S: Final = 1.0
 """The folder is looked at so often at most: a look costs as much as folding a text or two."""
 SETTLED_S: Final = 1.0
@@ -48,7 +52,12 @@ class PolicyBook:
         self._busy = threading.Lock()
         self.current: Mapping[str, LoadedPolicy] = load_policies(folder)
         """What holds, by tenant; replaced as a whole, and only by `refresh`."""
+        self._named = _named(self.current)
         self._next_look = clock() + LOOK_S
+
+    def label(self, tenant: str) -> str:
+        """What metrics call `tenant`: the first by name have their own, all the rest are `other`, in every process alike."""
+        return tenant if tenant in self._named else "other"
 
     def refresh(self) -> Mapping[str, LoadedPolicy]:
         """What holds from now on: call it once a batch and keep what it returns. Any thread may; one reads, the others go on.
@@ -89,7 +98,7 @@ class PolicyBook:
         if not policies and not wrong:
             wrong, policies = {"": f"policies folder {self._folder}: no *.toml file there"}, dict(self.current)
         self._say(wrong, policies)
-        self.current = policies
+        self.current, self._named = policies, _named(policies)
 
     def _say(self, wrong: Mapping[str, str], policies: Mapping[str, LoadedPolicy]) -> None:
         for name, sentence in wrong.items():
@@ -101,6 +110,10 @@ class PolicyBook:
             _LOG.info("policies can be read again: %s", ", ".join(name or str(self._folder) for name in mended))
         self._said = wrong
         metrics.POLICIES_BROKEN.set(len(wrong))
+
+
+def _named(tenants: Iterable[str]) -> frozenset[str]:
+    return frozenset([CANARY_TENANT, *sorted(tenants)[:TENANTS_NAMED]])
 
 
 def _changes(before: Mapping[str, LoadedPolicy], now: Mapping[str, LoadedPolicy]) -> list[str]:

@@ -18,6 +18,7 @@ from pipeline.backoff import Backoff
 from pipeline.bundles import Bundle, open_bundle, verify_bundle
 from pipeline.clock import now_ms
 from pipeline.dead_letter_guard import guarded
+from pipeline.gauges import LagWatch, show_in_hand
 from pipeline.health import serving_health
 from pipeline.log import configure_logging
 from pipeline.policy_book import PolicyBook
@@ -79,7 +80,9 @@ def _work(settings: Settings, readiness: Readiness) -> None:
         on_assigned=lambda: readiness.announce(up=True),
     )
     _stop_on_signals(loop, settings, readiness)
-    progress = WorkerProgress(loop, lambda: inference.runs, Backlog(settings, settings.worker_group(bundle.manifest.name)))
+    group = settings.worker_group(bundle.manifest.name)
+    progress = WorkerProgress(loop, lambda: inference.runs, Backlog(settings, group))
+    lag = _shown(progress, settings, group)
     watchdog = Watchdog(progress, readiness.end_stuck, stuck_after_s=settings.stuck_after_s)
     watchdog.start()
     try:
@@ -87,10 +90,18 @@ def _work(settings: Settings, readiness: Readiness) -> None:
         _LOG.info("drained")
     finally:
         watchdog.stop()
+        lag.stop()
         readiness.announce(up=False)
         executor.shutdown(wait=False, cancel_futures=True)
         options.close(consumer, autocommit=False)
         deliverer.close()
+
+
+def _shown(progress: WorkerProgress, settings: Settings, group: str) -> LagWatch:
+    show_in_hand("worker", progress.in_hand, progress.oldest_ms)
+    lag = LagWatch("worker", Backlog(settings, group), progress.partitions)
+    lag.start(settings.metrics_port)
+    return lag
 
 
 def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder, Inference]:

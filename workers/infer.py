@@ -74,6 +74,7 @@ class Inference:
         for row, window in enumerate(windows):
             ids[row, : len(window)] = window
             mask[row, : len(window)] = 1
+        metrics.BATCH_ROWS.labels(self._model).inc(len(windows))
         metrics.BATCH_TOKENS.labels(self._model).inc(int(mask.sum()))
         metrics.BATCH_PADDED_TOKENS.labels(self._model).inc(ids.size)
         return ids, mask

@@ -12,10 +12,9 @@ it is put back.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from kafka import KafkaConsumer, TopicPartition
@@ -38,10 +37,10 @@ from schemas.errors import ConfigurationError, FatalError, MessageError, Transie
 from schemas.work import Source, unpack
 from workers.attempts import Marker, load_marker
 from workers.score import WorkRecord
+from workers.under_way import CHUNKS_MAX, Chunk, Offsets, UnderWay, partition_of
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS: Final = 200
-_UNDER_WAY_MAX: Final = 2
 _POLL_RECORDS: Final = 32
 """Records fetched ahead, at most: what a rebalance makes another process do again."""
 _TAKE_BACK_MS: Final = 2_000
@@ -50,9 +49,6 @@ _LOOK_S: Final = 0.5
 """How soon a stopping process notices that its time is over while a model runs."""
 _LOST: Final = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 """The partition belongs to somebody else now, who does the work again: no error."""
-
-Offsets = Mapping[TopicPartition, tuple[int, str]]
-"""What to commit: offset and metadata a partition."""
 
 
 class OutOfTimeError(TransientError):
@@ -73,20 +69,11 @@ class Recover(Protocol):
         """Work on `partition` from `offset` until the marked records are done, and commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A chunk in the executor, from `begins` to `ends`, the offsets to commit when it is done."""
-
-    outgoing: Future[list[Outgoing]]
-    begins: Mapping[TopicPartition, int]
-    ends: Mapping[TopicPartition, int]
-
-
 class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     """`run` until `stop`; raises TransientError where Kafka gave up, and whatever the scorer raises: nothing committed then.
 
-    `assigned` are the partitions of the last assignment, also while a rejoin is under way; `commits` counts. Both are for the
-    watchdog.
+    `assigned` are the partitions of the last assignment, also while a rejoin is under way; `commits` counts: both are for the
+    watchdog. `recovering` is what the recovery works on.
     """
 
     def __init__(
@@ -106,14 +93,20 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self.stopping = False
         self.assigned: frozenset[TopicPartition] = frozenset()
         self.commits = 0
+        self.recovering: Sequence[Any] = ()
         self._recover = recover
         self._chunk_tokens = chunk_tokens
         self._executor = executor
         self._on_assigned = on_assigned
         self._fetched: deque[Any] = deque()
-        self._under_way: deque[_UnderWay] = deque()
+        self._under_way = UnderWay()
         self._unchecked: set[TopicPartition] = set()
         self._stop_by: float | None = None
+
+    @property
+    def in_hand(self) -> Sequence[Any]:
+        """The records that are being worked on."""
+        return [*self._under_way.records, *self.recovering]
 
     def stop(self, grace_s: float | None = None) -> None:
         """Finish what is under way, then return from `run`; callable from a signal handler.
@@ -150,19 +143,10 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._finish_one()
             return
         decoded = [decode_record(record) for record in records]
-        done = self._settle() if len(self._under_way) == _UNDER_WAY_MAX else {}
-        begins = {_partition(record): record.offset for record in reversed(records)}
-        ends = {_partition(record): record.offset + 1 for record in records}
-        self.commit({**done, **self._marks(begins, ends)})  # before the model sees them
-        self._under_way.append(_UnderWay(self._executor.submit(self.score, decoded), begins, ends))
-
-    def _marks(self, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> Offsets:
-        """The partitions of a new chunk, each marked from where all that is under way begins to where the chunk ends."""
-        oldest = self._begins()
-        return {partition: (oldest.get(partition, begins[partition]), Marker(end).dump()) for partition, end in ends.items()}
-
-    def _begins(self) -> dict[TopicPartition, int]:
-        return {partition: begin for chunk in reversed(self._under_way) for partition, begin in chunk.begins.items()}
+        done = self._settle() if len(self._under_way) == CHUNKS_MAX else {}
+        chunk = Chunk.of(records)
+        self.commit({**done, **self._under_way.marks(chunk)})  # before the model sees them
+        self._under_way.add(chunk, self._executor.submit(self.score, decoded))
 
     def _fetch(self, timeout_ms: int) -> list[Any]:
         fetched = options.poll(self.consumer, timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
@@ -179,8 +163,8 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def put_back(self, records: Collection[Any]) -> None:
         """Have `records` come again later: the consumer goes back to the first of each partition that is still ours."""
         for record in reversed(list(records)):
-            if _partition(record) in self.consumer.assignment():
-                self.consumer.seek(_partition(record), record.offset)
+            if partition_of(record) in self.consumer.assignment():
+                self.consumer.seek(partition_of(record), record.offset)
 
     def _finish_one(self) -> None:
         if self._under_way:
@@ -192,11 +176,8 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def _settle(self) -> Offsets:
         """Wait for the oldest chunk and deliver what it led to; returns what to commit now."""
-        oldest = self._under_way[0]
-        self.deliver(self._result(oldest.outgoing))
-        self._under_way.popleft()
-        marked = {partition: Marker(end).dump() for chunk in self._under_way for partition, end in chunk.ends.items()}
-        return {partition: (end, marked.get(partition, "")) for partition, end in oldest.ends.items()}
+        self.deliver(self._result(self._under_way.oldest()))
+        return self._under_way.finished()
 
     def compute(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
         """Score `records` in the executor, and wait for it."""
@@ -226,9 +207,8 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.commit(_for_kafka(offsets), timeout_ms=_TAKE_BACK_MS)
 
     def _blame_nobody(self) -> None:
-        blamed = {partition for chunk in self._under_way if _failed(chunk.outgoing) for partition in chunk.begins}
-        if begins := {partition: (begin, "") for partition, begin in self._begins().items() if partition not in blamed}:
-            self.take_back(begins)
+        if unblamed := self._under_way.unblamed():
+            self.take_back(unblamed)
 
     def _look_for_deaths(self) -> None:
         while self._unchecked:
@@ -241,6 +221,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 self.put_back(self._fetched)
                 self._fetched.clear()
                 self._recover(self, partition, committed.offset, marker)
+                self.recovering = ()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """New partitions: before they are worked on, see whether somebody died over them."""
@@ -270,10 +251,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._under_way.clear()
 
 
-def _failed(outgoing: Future[list[Outgoing]]) -> bool:
-    return outgoing.done() and outgoing.exception() is not None
-
-
 def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 (kafka-python is untyped)
     """A consumer record with its bytes taken apart, or the reason why they cannot be."""
     source = Source(topic=record.topic, partition=record.partition, offset=record.offset)
@@ -290,10 +267,6 @@ def _ours(error: KafkaError) -> TransientError | FatalError:
         return ConfigurationError("another process has joined under the same LLMOS_INSTANCE_ID: each needs a name of its own")
     cause = error.__cause__
     return type(cause)(str(cause)) if isinstance(cause, TransientError | FatalError) else failure("Kafka", error)
-
-
-def _partition(record: Any) -> TopicPartition:  # noqa: ANN401
-    return TopicPartition(record.topic, record.partition)
 
 
 def _for_kafka(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:

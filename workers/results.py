@@ -59,9 +59,9 @@ class Recorder:
 
     def results(self, scored: Scored) -> Iterator[Outgoing]:
         """The result, for the results topic, for the flagged topic where it is flagged, and for the reply topic if asked."""
-        now_ms = self._clock_ms()
-        key, value = scored.item.job.job_id.encode(), to_json(self._result(scored, now_ms), inf_nan_mode="null")
-        metrics.JOBS_DONE.labels(self._model.name, scored.verdict).inc()
+        now_ms, job = self._clock_ms(), scored.item.job
+        key, value = job.job_id.encode(), to_json(self._result(scored, now_ms), inf_nan_mode="null")
+        metrics.JOBS_DONE.labels(self._model.name, scored.verdict, self._policies.label(job.tenant)).inc()
         metrics.JOB_SECONDS.observe(max(now_ms - scored.item.accepted_ms, 0) / 1000)
         yield Outgoing(self._settings.results_topic, key, value)
         if scored.verdict is not Verdict.ALLOW:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline import metrics
 from pipeline.bundles import Bundle
 from pipeline.decide import calibrate, decide
 from pipeline.outgoing import Outgoing
@@ -59,6 +60,9 @@ class Scorer:
         self._policies = policies
         self._recorder = recorder
         self._clock_ms = clock_ms
+        spec = bundle.manifest
+        self._spread = metrics.SCORE.columns(*((spec.name, label.name) for label in spec.labels))
+        self._parts = metrics.STAGE_SECONDS.columns(("queue",), ("infer",))
 
     def score(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
         """What the records lead to, every job exactly once; raises TransientError for a lost device."""
@@ -69,9 +73,16 @@ class Scorer:
         if jobs:
             raw = self._raw_scores(jobs)
             scores = calibrate(raw, self._manifest.labels)
+            self._spread.observe(scores)
             for job, one_raw, one_score in zip(jobs, raw, scores, strict=True):
                 outgoing.extend(self._finish(job, policies, one_raw, one_score, started_ms))
+            self._measure(jobs, started_ms)
         return outgoing
+
+    def _measure(self, jobs: Sequence[_Job], started_ms: int) -> None:
+        infer_ms = self._clock_ms() - started_ms
+        spent_ms = [(started_ms - _packed_ms(job), infer_ms) for job in jobs]
+        self._parts.observe(np.divide(spent_ms, 1000))
 
     def _why_not(self, record: WorkRecord) -> MessageError | None:
         if isinstance(record.batch, MessageError):
@@ -118,7 +129,6 @@ class Scorer:
         words = _words(job.item, loaded)
         verdict, labels = decide(raw, scores, self._manifest.labels, loaded.policy, job.item.language, words)
         covered = tokens_covered(np.array([len(window) for window in job.windows]), self._manifest.windows)
-        assert isinstance(job.record.batch, WorkBatch), "refused records hold no jobs"
         scored = Scored(
             item=job.item,
             verdict=verdict,
@@ -128,7 +138,7 @@ class Scorer:
             tokens_scored=covered,
             windows=len(job.windows),
             attempt=job.record.attempt,
-            packed_ms=job.record.batch.description.packed_ms,
+            packed_ms=_packed_ms(job),
             started_ms=started_ms,
         )
         return self._recorder.results(scored)
@@ -141,6 +151,11 @@ def _words(item: WorkItem, loaded: LoadedPolicy) -> WordHits | None:
     if item.words_policy == loaded.ref.sha256:
         return item.words
     return loaded.phrases.find(normalise(item.job.text).text)
+
+
+def _packed_ms(job: _Job) -> int:
+    assert isinstance(job.record.batch, WorkBatch), "refused records hold no jobs"
+    return job.record.batch.description.packed_ms
 
 
 def _jobs(record: WorkRecord) -> Iterator[_Job]:

@@ -17,6 +17,7 @@ from pipeline.bundles import Bundle, verify_file
 from pipeline.settings import Settings
 from schemas.bundles import ModelFile
 from schemas.errors import BundleError, ConfigurationError
+from workers.gpu_memory import show_gpu_memory
 
 _LOG = logging.getLogger(__name__)
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -64,6 +65,9 @@ def open_session(bundle: Bundle, settings: Settings) -> Session:
     if settings.worker_provider == "cuda" and session.provider != _PROVIDERS["cuda"]:
         raise ConfigurationError(f"CUDA was asked for, but ONNX Runtime fell back to {session.provider}")
     metrics.PROVIDER.labels(bundle.manifest.name, session.provider, file.precision).set(1)
+    if session.provider == _PROVIDERS["cuda"]:
+        show_gpu_memory()
+    metrics.MODEL.labels(bundle.manifest.name).info({"release": bundle.manifest.release})
     _LOG.info("model %s %s, %s on %s", bundle.manifest.name, bundle.manifest.release, file.precision, session.provider)
     return session
 

@@ -17,6 +17,10 @@ class ReplyProgress:
         positions = self._replies.positions.copy()
         return len(positions), sum(positions.values())
 
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Partitions of the reply topic, and what is read next of each."""
+        return {(place.topic, place.partition): offset for place, offset in self._replies.positions.copy().items()}
+
     def lag(self) -> int:
         """Replies that nobody has read; asks the broker."""
         positions = self._replies.positions.copy()

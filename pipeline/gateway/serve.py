@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from pipeline.backlog import Backlog
 from pipeline.bundles import open_bundle
 from pipeline.gateway.app import build_app
 from pipeline.gateway.contract import Context, GatewayError
@@ -27,6 +28,7 @@ from pipeline.gateway.key_file import keys_path
 from pipeline.gateway.keys import KeyGate
 from pipeline.gateway.place import kafka_is_ready, listening, own_folder, url_of
 from pipeline.gateway.progress import ReplyProgress
+from pipeline.gauges import LagWatch
 from pipeline.health import serving_health
 from pipeline.log import configure_logging
 from pipeline.policy_book import PolicyBook
@@ -97,14 +99,17 @@ class Serving:
         """Serve on `listener`; returns when everything is drained, raises what ended it."""
         self._server = Server(_config(self.app, self._settings), self.app.state.draining)
         self._stop_on_signals(asyncio.get_running_loop())
+        progress = ReplyProgress(self._settings, self.desk.replies)
+        lag = LagWatch("gateway", Backlog(self._settings), progress.positions)
         watchdog = Watchdog(
-            ReplyProgress(self._settings, self.desk.replies),
+            progress,
             self._readiness.end_stuck,
             stuck_after_s=self._settings.stuck_after_s,
         )
         try:
             await self.desk.start([sink for part in self.app.state.parts for sink in part.sinks])
             watchdog.start()
+            lag.start(self._settings.metrics_port)
             async with self.app.router.lifespan_context(self.app):
                 _LOG.info("listening at %s", url_of(listener))
                 self._readiness.announce(up=True)
@@ -114,6 +119,7 @@ class Serving:
                     await self.desk.stop()  # before the parts, which would refuse outcomes once they have stopped
         finally:
             watchdog.stop()
+            lag.stop()
             self._readiness.announce(up=False)
             await self.desk.stop()
             if self._grace:

@@ -23,6 +23,7 @@ from pipeline import exits
 from pipeline.admission import admit
 from pipeline.backlog import Backlog
 from pipeline.clock import now_ms
+from pipeline.gauges import LagWatch, show_in_hand
 from pipeline.health import serving_health
 from pipeline.kafka import fetch_wait_ms, is_embedded
 from pipeline.log import configure_logging
@@ -98,6 +99,7 @@ class PreprocessApp(faust.App):
         self._deliverer = Deliverer(settings)
         self._batching: asyncio.Task[None] | None = None
         self._watchdog: Watchdog | None = None
+        self._lag: LagWatch | None = None
         jobs = self.topic(settings.jobs_topic, key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw")
         self.agent(jobs, name="preprocess", concurrency=1)(self._take_up)
         self.on_partitions_assigned.connect(self._assigned)
@@ -116,6 +118,8 @@ class PreprocessApp(faust.App):
         self.sensors.add(self._progress)
         self._watchdog = Watchdog(self._progress, self._stuck, stuck_after_s=self._settings.stuck_after_s)
         self._watchdog.start()
+        self._lag = self._lag_watch()
+        self._lag.start(self._settings.metrics_port)
         self._batcher = Batcher(
             self._stage.run,
             self._deliverer.deliver,
@@ -124,8 +128,13 @@ class PreprocessApp(faust.App):
             executor=self._executor,
             on_fatal=self.die,
         )
+        show_in_hand("preprocess", self._batcher.in_hand, self._batcher.oldest_ms)
         self._batching = asyncio.get_running_loop().create_task(self._batcher.run())
         await super().on_first_start()
+
+    def _lag_watch(self) -> LagWatch:
+        backlog = Backlog(self._settings, self._settings.preprocess_group)
+        return LagWatch("preprocess", backlog, lambda: dict.fromkeys(self._progress.partitions))
 
     async def _take_up(self, stream: Any) -> None:  # noqa: ANN401 (Faust types streams without noack)
         try:
@@ -160,6 +169,8 @@ class PreprocessApp(faust.App):
         self._readiness.announce(up=False)
         if self._watchdog:
             self._watchdog.stop()
+        if self._lag:
+            self._lag.stop()
         grace = threading.Timer(self._settings.shutdown_grace_s, self._give_up)
         grace.daemon = True
         grace.start()

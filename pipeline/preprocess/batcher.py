@@ -13,7 +13,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline import metrics
 from pipeline.outgoing import Outgoing
 from pipeline.preprocess.decode import JobRecord
 from pipeline.preprocess.gate import AckGate, Slot
@@ -60,7 +59,7 @@ class Batcher:
         self._on_fatal = on_fatal
         self._waiting: list[tuple[Slot, JobRecord, int]] = []
         self._waiting_bytes = 0
-        self._in_flight: deque[tuple[Slot, int]] = deque()
+        self._in_flight: deque[tuple[Slot, int, int]] = deque()
         self._in_flight_bytes = self._on_the_way = 0
         self._arrived, self._enough, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._deliveries: set[asyncio.Task[None]] = set()
@@ -70,15 +69,25 @@ class Batcher:
         size = len(record.value or b"") + len(record.key or b"")
         self._waiting.append((slot, record, size))
         self._waiting_bytes += size
-        self._in_flight.append((slot, size))
+        self._in_flight.append((slot, size, record.timestamp_ms))
         self._in_flight_bytes += size
-        metrics.JOBS_IN_FLIGHT.labels("preprocess").set(len(self._in_flight))
         self._arrived.set()
         if self._is_batch():
             self._enough.set()
         while len(self._in_flight) >= self._limits.in_flight_records or self._in_flight_bytes >= self._limits.in_flight_bytes:
             self._room.clear()
             await self._room.wait()
+
+    def in_hand(self) -> int:
+        """Records taken up and not yet delivered; from any thread."""
+        return len(self._in_flight)
+
+    def oldest_ms(self) -> int | None:
+        """When the broker took the first of them, in Unix milliseconds; from any thread."""
+        try:
+            return self._in_flight[0][2]
+        except IndexError:
+            return None
 
     async def drain(self) -> None:
         """Return when everything that was taken up is delivered and through the gate."""
@@ -138,7 +147,6 @@ class Batcher:
             self._enough.set()
         while self._in_flight and self._in_flight[0][0].done:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
-        metrics.JOBS_IN_FLIGHT.labels("preprocess").set(len(self._in_flight))
         self._room.set()
 
     def _finished(self, task: asyncio.Task[None]) -> None:

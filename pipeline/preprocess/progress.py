@@ -30,6 +30,11 @@ class FaustProgress(faust.Sensor):
         """These are ours until the next assignment: a rejoin that never ends must not look like having nothing to do."""
         self._partitions = frozenset((place.topic, place.partition) for place in partitions)
 
+    @property
+    def partitions(self) -> Collection[tuple[str, int]]:
+        """Those that are ours."""
+        return self._partitions
+
     def on_commit_completed(self, consumer: object, state: object) -> None:  # noqa: ARG002 (Faust's signature)
         """A round of commits has ended, whether or not there was anything to commit."""
         self._finished = self._gate.acknowledged

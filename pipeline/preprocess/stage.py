@@ -5,9 +5,12 @@ decode → prepare (validate · normalise · route · words · tokenise · cut) 
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Final
+
+import numpy as np
 
 from pipeline import metrics
 from pipeline.dead_letter_guard import DeadLetterGuard
@@ -22,6 +25,7 @@ from schemas.base import timestamp_from_ms
 from schemas.codes import Code
 from schemas.dead_letters import DeadLetter, Original, RawBytes, kept_headers
 from schemas.errors import FatalError, MessageError, TransientError
+from schemas.work import WorkItem
 
 _LOG = logging.getLogger(__name__)
 _VERSIONS: Final = {"llmos": version("llmos")}
@@ -39,6 +43,7 @@ class Stage:
         self._rules = rules
         self._clock_ms = clock_ms
         self._guard = DeadLetterGuard(settings)
+        self._parts = metrics.STAGE_SECONDS.columns(("wait",), ("preprocess",))
 
     def run(self, records: Sequence[JobRecord]) -> list[Outgoing]:
         """What `records` lead to; a job that cannot go on becomes a dead letter, whatever is wrong with it.
@@ -77,10 +82,17 @@ class Stage:
             return [MessageError(Code.PREPROCESS_FAILED, f"{type(error).__name__} while preparing the text")]
 
     def _pack(self, rows: list[Prepared]) -> Iterator[Outgoing]:
-        for row in rows:
-            metrics.JOBS_RECEIVED.labels(row.item.job.task, row.item.job.tenant).inc()
-        records = pack_rows(rows, self._rules.models, packed_ms=self._clock_ms(), tokens_max=self._settings.work_tokens_max)
+        packed_ms = self._clock_ms()
+        self._measure([row.item for row in rows], packed_ms)
+        records = pack_rows(rows, self._rules.models, packed_ms=packed_ms, tokens_max=self._settings.work_tokens_max)
         return (Outgoing(topic, None, record) for topic, record in records)
+
+    def _measure(self, items: Sequence[WorkItem], packed_ms: int) -> None:
+        for (task, tenant), jobs in Counter((item.job.task, item.job.tenant) for item in items).items():
+            metrics.JOBS_RECEIVED.labels(task, self._rules.policies.label(tenant)).inc(jobs)
+        metrics.JOBS_REPLAYED.inc(sum(item.tried > 0 for item in items))
+        spent_ms = [(item.received_ms - item.accepted_ms, packed_ms - item.received_ms) for item in items]
+        self._parts.observe(np.divide(spent_ms, 1000))
 
     def _bury(self, rejected: Rejected) -> Iterator[Outgoing]:
         letter = self._dead_letter(rejected)

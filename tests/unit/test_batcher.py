@@ -95,9 +95,9 @@ class World:
         self.on_the_way.append(([int(record.value) for record in records], confirmed))
         await confirmed
 
-    def put(self, size: int = 10, key: bytes | None = None) -> asyncio.Task[None]:
+    def put(self, size: int = 10, key: bytes | None = None, **place: int) -> asyncio.Task[None]:
         """A record of that size arrives."""
-        record = job_record(b"x" * size, offset=self._next, key=key)
+        record = job_record(b"x" * size, offset=self._next, key=key, **place)
         slot = self.gate.admit(Event(Message(self._next), self.acknowledged))
         self._next += 1
         return asyncio.create_task(self.batcher.put(slot, record))
@@ -372,3 +372,18 @@ async def feed(world: World, sizes: Sequence[int]) -> None:
         assert len(unacknowledged) < 6
         assert sum(unacknowledged) < 150
         await world.put(size)
+
+
+def test_the_oldest_in_hand_is_the_first_that_is_not_delivered() -> None:
+    async def story(world: World) -> None:
+        assert (world.batcher.in_hand(), world.batcher.oldest_ms()) == (0, None)
+        await world.put(timestamp_ms=7)
+        await settle()
+        await world.put(timestamp_ms=3)
+        assert (world.batcher.in_hand(), world.batcher.oldest_ms()) == (2, 7)
+        await world.confirm()
+        assert (world.batcher.in_hand(), world.batcher.oldest_ms()) == (1, 3)
+        await world.confirm()
+        assert (world.batcher.in_hand(), world.batcher.oldest_ms()) == (0, None)
+
+    assert play(story).acknowledged == [0, 1]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import TransientError
+from tests.support.exposition import sample
 from workers.infer import BUDGET_MIN, RECOVERY_RUNS, Inference
 
 POISON = 13
@@ -168,3 +169,10 @@ def test_a_wrong_shape_is_our_bug_and_loud(shape: tuple[int, ...]) -> None:
 
 def test_no_windows_are_no_logits() -> None:
     assert inference(echo).logits([]).shape == (0, 2)
+
+
+def test_rows_and_tokens_are_counted_as_the_model_gets_them() -> None:
+    names = [f"llmos_batch_{name}_total" for name in ("rows", "tokens", "padded_tokens")]
+    before = [sample(name, model="toy") for name in names]
+    inference(echo).logits([*windows([2, 3], 16), *windows([4], 20)])
+    assert [sample(name, model="toy") - was for name, was in zip(names, before, strict=True)] == [3, 52, 56]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import metrics
-from pipeline.policy_book import LOOK_S, SETTLED_S, PolicyBook
+from pipeline.policy_book import CANARY_TENANT, LOOK_S, SETTLED_S, TENANTS_NAMED, PolicyBook
 from schemas.errors import ConfigurationError
 from tests.support.policies import TimedBook, write_policy
 
@@ -208,3 +208,16 @@ def test_at_start_a_broken_file_or_an_empty_folder_stops_the_process(tmp_path: P
     (tmp_path / "acme.toml").write_text("name = ")
     with pytest.raises(ConfigurationError, match=r"acme\.toml"):
         PolicyBook(tmp_path)
+
+
+def test_so_many_tenants_by_name_have_one_in_metrics_and_whoever_else_comes_is_other(timed: TimedBook, tmp_path: Path) -> None:
+    assert [timed.book.label(tenant) for tenant in ("acme", "default", "stranger", CANARY_TENANT)] == [
+        *("acme", "default", "other"),
+        CANARY_TENANT,
+    ]
+    for number in range(TENANTS_NAMED):
+        write_policy(tmp_path, f"b{number:03}")
+    timed.later()
+    named = [tenant for tenant in timed.book.current if timed.book.label(tenant) == tenant]
+    assert named == sorted(timed.book.current)[:TENANTS_NAMED]
+    assert timed.book.label("default") == "other", "acme and 99 more come before it"

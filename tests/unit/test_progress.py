@@ -13,12 +13,16 @@ from faust.sensors.base import SensorDelegate
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
+from kafka import TopicPartition
 from kafka.errors import CommitFailedError
 
 from pipeline.backlog import Waiting
+from pipeline.gateway.progress import ReplyProgress
 from pipeline.preprocess.gate import AckGate
 from pipeline.preprocess.progress import FaustProgress, position_of
-from tests.support.loops import TOPIC, World
+from pipeline.settings import Settings
+from tests.support.loops import TOPIC, Late, World
+from workers.attempts import Marker
 from workers.progress import WorkerProgress
 
 PLACE = ("jobs", 0)
@@ -158,3 +162,33 @@ def test_a_worker_in_a_rejoin_keeps_the_partitions_of_its_last_assignment() -> N
     loop.run(TOPIC)
     world.consumer.evict()
     assert len(loop.assigned) == 2
+
+
+def test_a_worker_has_in_hand_what_it_works_on_and_nothing_in_the_end() -> None:
+    world = World([[["a"], ["b"]], [["c"]]], chunk_tokens=10_000, executor=Late())
+    world.kafka.topics[TOPIC][0][1] = world.kafka.topics[TOPIC][0][1]._replace(timestamp=7)
+    loop = world.loop()
+    found = WorkerProgress(loop, lambda: 0, Broker())  # type: ignore[arg-type]
+    seen: list[tuple[int, int | None]] = []
+    world.kafka.step = lambda name: seen.append((found.in_hand(), found.oldest_ms())) if name == "score" else None
+    loop.run(TOPIC)
+    assert seen == [(3, 7)]
+    assert (found.in_hand(), found.oldest_ms()) == (0, None)
+    assert found.partitions() == {(TOPIC, 0): None, (TOPIC, 1): None}
+
+
+def test_what_is_recovered_is_in_hand_as_well() -> None:
+    world = World([[["a"], ["b"]]])
+    world.mark(Marker(2).dump())
+    loop = world.loop()
+    seen: list[list[int]] = []
+    world.kafka.step = lambda name: seen.append([record.offset for record in loop.in_hand]) if name == "score" else None
+    loop.run(TOPIC)
+    assert seen == [[0], [1]]
+    assert not loop.in_hand
+
+
+def test_the_gateway_reads_on_where_its_replies_say() -> None:
+    replies = SimpleNamespace(positions={TopicPartition("replies", 1): 5})
+    found = ReplyProgress(Settings(), replies)  # type: ignore[arg-type]
+    assert found.positions() == {("replies", 1): 5}

@@ -123,7 +123,7 @@ def test_an_original_that_is_too_large_for_a_record_is_cut_and_says_so(toy_setti
 
 
 def test_results_and_dead_letters_are_counted(recorder: Recorder) -> None:
-    done, failed = metrics.JOBS_DONE.labels("toy", "block"), metrics.JOBS_DEAD.labels("worker", "inference_failed")
+    done, failed = metrics.JOBS_DONE.labels("toy", "block", "default"), metrics.JOBS_DEAD.labels("worker", "inference_failed")
     before = done._value.get(), failed._value.get()
     list(recorder.results(scored(Verdict.BLOCK)))
     list(recorder.bury(item(), ERROR, 1))

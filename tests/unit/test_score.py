@@ -21,6 +21,7 @@ from schemas.jobs import TextJob
 from schemas.policies import WordHits
 from schemas.results import InferenceResult
 from schemas.work import Source, WorkBatch, WorkDescription
+from tests.support.exposition import sample
 from tests.support.policies import TimedBook, write_policy
 from tests.support.toy import WORDS
 from tests.support.work import NOW_MS, ToyWorker, job, pack_jobs, work_record
@@ -291,3 +292,26 @@ def test_where_the_tenant_is_not_known_a_text_without_scores_has_no_verdict(work
     assert letter.unscored_verdict is None
     record = WorkRecord(Source(topic="llmos.work.toy", partition=3, offset=7), b"", MessageError(Code.WORK_CORRUPT, "damaged"))
     assert dead(worker.scorer.score([record])).unscored_verdict is None
+
+
+def test_scores_are_counted_label_by_label_but_not_where_there_are_none(worker: ToyWorker) -> None:
+    def counted(label: str) -> list[float]:
+        place = {"model": "toy", "label": label}
+        below = sample("llmos_score_bucket", le="0.5", **place)
+        return [sample("llmos_score_count", **place), below, sample("llmos_score_sum", **place)]
+
+    before = counted("insult"), counted("spam")
+    nan_on_filler(worker).scorer.score([work_record(worker.pack("you idiot", "hello", "filler", "casino"))])
+    after = counted("insult"), counted("spam")
+    assert np.subtract(after, before).tolist() == [pytest.approx([3, 2, 0.982 + 2 * 0.018], abs=1e-3)] * 2
+
+
+def test_the_time_that_work_waited_is_measured_job_by_job(worker: ToyWorker) -> None:
+    def spent() -> list[float]:
+        return [sample(f"llmos_stage_seconds_{end}", part=part) for part in ("queue", "infer") for end in ("count", "sum")]
+
+    before = spent()
+    worker.scorer.score([work_record(worker.pack("hello", "you")), work_record(worker.pack("idiot"))])
+    assert np.subtract(spent(), before).tolist() == pytest.approx([3, 3 * 0.05, 3, 0]), (
+        "packed 50 ms ago, and the clock stands still"
+    )

@@ -15,12 +15,14 @@ from pipeline.outgoing import Outgoing
 from pipeline.preprocess.prepare import Rules
 from pipeline.preprocess.rules import load_rules
 from pipeline.preprocess.stage import Stage
+from pipeline.replay_headers import ATTEMPTS
 from pipeline.routing import Route, RoutingTable
 from pipeline.settings import Settings
 from schemas.codes import Code, Task
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ConfigurationError, TransientError
 from tests.support import malformed
+from tests.support.exposition import sample
 from tests.support.policies import TimedBook, write_policy
 from tests.support.records import NOW_MS, dead_letters, job_record, toy_stage, work_batches, work_items
 from tests.support.toy import NAME
@@ -335,3 +337,20 @@ def test_a_policy_that_changes_holds_from_the_next_records_on(
     assert before.words is not None
     assert after.words is not None
     assert (before.words.block, after.words.review, gone.code) == ((1,), (1,), Code.UNKNOWN_TENANT)
+
+
+def test_jobs_are_counted_by_tenant_and_those_that_were_replayed_apart(stage: Stage) -> None:
+    counted = "llmos_jobs_received_total", {"task": "moderation", "tenant": "default"}
+    before = sample(counted[0], **counted[1]), sample("llmos_jobs_replayed_total")
+    stage.run([job_record({"text": "hello"}), job_record([{"text": "hello"}] * 3), job_record({"text": ""})])
+    stage.run([job_record({"text": "hello"}, headers=((ATTEMPTS, b"1"),))])
+    assert (sample(counted[0], **counted[1]), sample("llmos_jobs_replayed_total")) == (before[0] + 5, before[1] + 1)
+
+
+def test_the_time_that_jobs_waited_is_measured_job_by_job(stage: Stage) -> None:
+    def spent() -> list[float]:
+        return [sample(f"llmos_stage_seconds_{end}", part=part) for part in ("wait", "preprocess") for end in ("count", "sum")]
+
+    before = spent()
+    stage.run([job_record([{"text": "hello"}] * 3), job_record({"text": "hello"}, timestamp_ms=NOW_MS - 4_000)])
+    assert np.subtract(spent(), before).tolist() == pytest.approx([4, 3 * 0.25 + 4, 4, 0]), "the stage's clock stands still"
