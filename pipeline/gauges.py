@@ -13,6 +13,8 @@ from pipeline.collectors import Labels
 _LOG = logging.getLogger(__name__)
 LAG_EVERY_S: Final = 15
 """How often the broker is asked: as often as Prometheus commonly asks us, for at most three small requests each time."""
+IDLE_S: Final = 1
+"""How soon we notice that partitions are ours, before which there is nothing to ask for."""
 
 Positions = Mapping[tuple[str, int], int | None]
 """Partitions that are ours, each with the offset that is read next, or None: then from what the group has committed."""
@@ -52,9 +54,8 @@ class LagWatch:
         """Ask no more."""
         self._stopped.set()
 
-    def look(self) -> Mapping[Labels, float]:
+    def look(self, positions: Positions) -> Mapping[Labels, float]:
         """Ask once: records that wait, by stage, topic and partition."""
-        positions = self._partitions()
         try:
             waiting = self._backlog.waiting(positions) if positions else {}
         except Exception as error:  # noqa: BLE001 (a broker that is away has many faces, and none is our business)
@@ -64,5 +65,6 @@ class LagWatch:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._found = self.look()
-            self._stopped.wait(LAG_EVERY_S)
+            positions = self._partitions()
+            self._found = self.look(positions)
+            self._stopped.wait(LAG_EVERY_S if positions else IDLE_S)

@@ -1,15 +1,15 @@
 """Metrics: as they stand in this process, and as their one file describes them."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import REGISTRY, Metric
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
 from pipeline import metrics
+from pipeline.collectors import AskedGauge, BatchHistogram
 
 SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "counter": ("_total",),
@@ -17,7 +17,7 @@ SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "info": ("_info",),
     "histogram": ("_bucket", "_sum", "_count"),
 }
-NAME: Final = re.compile(r"\bllmos_[a-z0-9_]+\b")
+_KINDS: Final = (MetricWrapperBase, AskedGauge, BatchHistogram)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def sample(name: str, **labels: str) -> float:
 
 def declared() -> list[Described]:
     """Every metric of `pipeline.metrics`."""
-    return [_described(value) for value in vars(metrics).values() if isinstance(value, Collector)]
+    return [_described(value) for value in vars(metrics).values() if isinstance(value, _KINDS)]
 
 
 def _described(collector: Any) -> Described:

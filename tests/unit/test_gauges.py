@@ -47,17 +47,17 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> CollectorRegistry:
 
 @pytest.mark.parametrize(("position", "lag"), [(None, 7), (9, 1), (12, 0)])
 def test_the_lag_counts_from_what_is_committed_unless_we_know_better(position: int | None, lag: int) -> None:
-    assert watch(Broker(Waiting(3, 10)), {PLACE: position}).look() == {("worker", "jobs", "3"): lag}
+    assert watch(Broker(Waiting(3, 10)), {}).look({PLACE: position}) == {("worker", "jobs", "3"): lag}
 
 
 def test_nobody_is_asked_while_no_partition_is_ours() -> None:
     broker = Broker(Waiting(0, 9))
-    assert watch(broker, {}).look() == {}
+    assert watch(broker, {}).look({}) == {}
     assert broker.asked == 0
 
 
 def test_a_lag_that_the_broker_does_not_tell_is_not_shown() -> None:
-    assert watch(Broker(KafkaTimeoutError()), {PLACE: None}).look() == {}
+    assert watch(Broker(KafkaTimeoutError()), {}).look({PLACE: None}) == {}
 
 
 @pytest.fixture
