@@ -56,4 +56,10 @@ def expressions(dashboard: Path) -> list[str]:
 
 def asked() -> list[str]:
     """All expressions of all dashboards, and the alerts as one text."""
-    return [*(expression for dashboard in DASHBOARDS for expression in expressions(dashboard)), ALERTS.read_text("utf-8")]
+    return [*(expression for dashboard in DASHBOARDS for expression in expressions(dashboard)), _alerts()]
+
+
+def _alerts() -> str:
+    """Without what is said to people, and without comments."""
+    lines = ALERTS.read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.strip().startswith(("summary:", "description:", "#")))
