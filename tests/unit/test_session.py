@@ -157,6 +157,17 @@ def test_what_really_runs_is_in_the_metrics(bundle: Bundle) -> None:
     assert gauge._value.get() == 1
 
 
+@pytest.mark.parametrize(("cuda", "times"), [("CUDAExecutionProvider", 0), ("CPUExecutionProvider", 1)])
+def test_the_memory_of_gpus_is_shown_only_where_cuda_runs(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, cuda: str, times: int
+) -> None:
+    shown: list[None] = []
+    monkeypatch.setattr(session_module, "show_gpu_memory", lambda: shown.append(None))
+    monkeypatch.setattr(session_module, "_PROVIDERS", {"cpu": "CPUExecutionProvider", "cuda": cuda})  # as if it were CUDA's
+    open_session(bundle, Settings(worker_provider="cpu"))
+    assert len(shown) == times
+
+
 def test_a_missing_file_is_named(bundle: Bundle) -> None:
     shutil.move(bundle.folder / "model.onnx", bundle.folder / "elsewhere")
     with pytest.raises(BundleError, match=r"model\.onnx"):
