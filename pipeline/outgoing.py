@@ -11,3 +11,4 @@ class Outgoing:
     key: bytes | None
     value: bytes
     optional: bool = False
+    headers: tuple[tuple[str, bytes], ...] = ()

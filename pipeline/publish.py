@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -17,7 +17,11 @@ from pipeline import kafka as options
 from pipeline.refusal import failure
 from pipeline.renewal import renewing
 from pipeline.settings import Settings
+from pipeline.tracing import ambient_tracing
 from schemas.jobs import TextJob
+
+if TYPE_CHECKING:
+    from pipeline.spans import Sending, Tracing
 
 _BULK_BYTES_MAX: Final = 512 << 10
 """A bulk record is closed at this size: small enough for every limit on the way."""
@@ -38,7 +42,8 @@ class Delivery:
 class JobPublisher:
     """A context manager, for one thread. `on_delivered` and `on_failed` are called from another thread: be quick there.
 
-    `client` holds options of kafka-python's producer that are to differ from those of the settings.
+    `client` holds options of kafka-python's producer that are to differ from those of the settings. Where traces are on, records
+    belong to the current one, and `tracing` or else the program's own OpenTelemetry gets a span for each.
     Leaving the context waits for every delivery and raises TransientError if any has failed; ConfigurationError where the
     broker refuses this user. What a callback has raised is raised there too.
     """
@@ -50,6 +55,7 @@ class JobPublisher:
         on_delivered: Callable[[Delivery], None] | None = None,
         on_failed: Callable[[Sequence[str], Exception], None] | None = None,
         client: Mapping[str, Any] | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._settings = settings or Settings()
         self._client = dict(client or {})
@@ -60,9 +66,11 @@ class JobPublisher:
         self._failed = 0
         self._cause: Exception | None = None
         self._callback_error: Exception | None = None
+        self._tracing = tracing
         self._producer: KafkaProducer | None = None
 
     def __enter__(self) -> Self:
+        self._tracing = self._tracing or ambient_tracing(self._settings)
         try:
             self._producer = renewing(KafkaProducer(**options.producer(self._settings) | self._client))
         except KafkaError as error:
@@ -119,19 +127,30 @@ class JobPublisher:
             self._room.wait_for(lambda: self._in_flight == 0 or self._fits(jobs, size))
             self._in_flight += jobs
             self._in_flight_bytes += size
+        sending = self._tracing.publishing(self._settings.jobs_topic, jobs, headers) if self._tracing else None
+        named = [*headers, *sending.headers] if sending else list(headers)
         try:
-            future = self._open().send(self._settings.jobs_topic, value, key=key, headers=list(headers))
+            future = self._open().send(self._settings.jobs_topic, value, key=key, headers=named)
         except KafkaError as error:
-            self._done(ids, size, None, error)
+            self._done(ids, size, sending, None, error)
             return
-        future.add_callback(lambda metadata: self._done(ids, size, metadata, None))
-        future.add_errback(lambda error: self._done(ids, size, None, error))
+        future.add_callback(lambda metadata: self._done(ids, size, sending, metadata, None))
+        future.add_errback(lambda error: self._done(ids, size, sending, None, error))
 
     def _fits(self, jobs: int, size: int) -> bool:
         within_jobs = self._in_flight + jobs <= self._settings.publish_in_flight_jobs
         return within_jobs and self._in_flight_bytes + size <= _IN_FLIGHT_BYTES_MAX
 
-    def _done(self, ids: tuple[str, ...], size: int, metadata: Any, error: Exception | None) -> None:  # noqa: ANN401
+    def _done(
+        self,
+        ids: tuple[str, ...],
+        size: int,
+        sending: "Sending | None",
+        metadata: Any,  # noqa: ANN401
+        error: Exception | None,
+    ) -> None:
+        if sending:
+            sending.end(error)
         raised: Exception | None = None
         try:
             self._tell(ids, metadata, error)

@@ -77,6 +77,11 @@ class WorkItem(Message):
         exclude_if=lambda policy: policy is None,
         description="Checksum of the policy whose lists were looked for; another policy's lists must be looked for anew.",
     )
+    traceparent: str | None = Field(
+        default=None,
+        exclude_if=lambda traceparent: traceparent is None,
+        description="The job's place in a trace, as W3C Trace Context writes it; absent where it is not traced.",
+    )
 
 
 class WorkDescription(Message):

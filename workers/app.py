@@ -26,6 +26,7 @@ from pipeline.prober import probing
 from pipeline.ready import Readiness
 from pipeline.refusal import failure
 from pipeline.settings import Settings
+from pipeline.tracing import start_tracing
 from pipeline.watchdog import Watchdog
 from schemas.errors import ConfigurationError
 from schemas.results import ModelRef
@@ -40,6 +41,7 @@ from workers.remembering import RememberingConsumer
 from workers.results import Recorder
 from workers.score import Scorer
 from workers.session import open_session
+from workers.traced import traced
 
 _LOG = logging.getLogger(__name__)
 _AFTER_GRACE_S = 3
@@ -60,6 +62,7 @@ def run_worker(settings: Settings) -> None:
 
 
 def _work(settings: Settings, readiness: Readiness) -> None:
+    tracing = start_tracing(settings, "worker")
     bundle = open_bundle(settings.models_dir / settings.worker_model)
     verify_bundle(bundle)
     scorer, recorder, inference = _scorer(settings, bundle)
@@ -72,7 +75,7 @@ def _work(settings: Settings, readiness: Readiness) -> None:
     executor = ThreadPoolExecutor(1, "model")
     loop = Loop(
         consumer,
-        with_faults(scorer.score),
+        traced(with_faults(scorer.score), settings, tracing),
         guarded(deliverer.deliver, settings),
         recover=Recovery(recorder, settings.worker_attempts),
         chunk_tokens=settings.worker_chunk_tokens,

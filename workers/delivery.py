@@ -48,7 +48,7 @@ class Deliverer:
 
     def _send(self, record: Outgoing) -> Any | None:  # noqa: ANN401 (kafka-python's futures are untyped)
         try:
-            return self._producer.send(record.topic, record.value, key=record.key)
+            return self._producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
         except KafkaError as error:
             self._failed(record, error)
             return None

@@ -13,6 +13,7 @@ from pipeline.outgoing import Outgoing
 from pipeline.policies import unscored_verdict
 from pipeline.policy_book import PolicyBook
 from pipeline.settings import Settings
+from pipeline.tracing import trace_headers
 from schemas.base import timestamp_from_ms
 from schemas.bundles import BundleManifest
 from schemas.codes import Verdict
@@ -63,9 +64,10 @@ class Recorder:
         key, value = job.job_id.encode(), to_json(self._result(scored, now_ms), inf_nan_mode="null")
         metrics.JOBS_DONE.labels(self._model.name, scored.verdict, self._policies.label(job.tenant)).inc()
         metrics.JOB_SECONDS.observe(max(now_ms - scored.item.accepted_ms, 0) / 1000)
-        yield Outgoing(self._settings.results_topic, key, value)
+        headers = trace_headers(scored.item.traceparent)
+        yield Outgoing(self._settings.results_topic, key, value, headers=headers)
         if scored.verdict is not Verdict.ALLOW:
-            yield Outgoing(self._settings.flagged_topic, key, value)
+            yield Outgoing(self._settings.flagged_topic, key, value, headers=headers)
         yield from self._reply(scored.item, key, value)
 
     def bury(self, item: WorkItem, error: MessageError, attempts: int) -> Iterator[Outgoing]:
@@ -75,7 +77,7 @@ class Recorder:
         )
         letter = self._letter(error, item.source, original, item.tried + attempts, item.job)
         key, value = item.job.job_id.encode(), letter.__pydantic_serializer__.to_json(letter)
-        yield Outgoing(self._settings.dead_letters_topic, key, value)
+        yield Outgoing(self._settings.dead_letters_topic, key, value, headers=trace_headers(item.traceparent))
         yield from self._reply(item, key, value)
 
     def bury_record(self, source: Source, record: bytes, error: MessageError, tried: int = 0) -> Iterator[Outgoing]:
@@ -88,7 +90,7 @@ class Recorder:
 
     def _reply(self, item: WorkItem, key: bytes, value: bytes) -> Iterator[Outgoing]:
         if item.job.reply_to:
-            yield Outgoing(item.job.reply_to, key, value, optional=True)
+            yield Outgoing(item.job.reply_to, key, value, optional=True, headers=trace_headers(item.traceparent))
 
     def _letter(self, error: MessageError, source: Source, original: Original, attempts: int, job: TextJob | None) -> DeadLetter:
         metrics.JOBS_DEAD.labels("worker", error.code).inc()

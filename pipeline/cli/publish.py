@@ -16,6 +16,7 @@ from pipeline.outcomes import Outcomes
 from pipeline.publish import Delivery, JobPublisher
 from pipeline.rows import Columns, Format, Refused, Row, read_rows
 from pipeline.settings import Settings
+from pipeline.tracing import start_tracing
 from schemas.errors import ConfigurationError
 from schemas.jobs import TextJob
 
@@ -106,7 +107,8 @@ class _Run:
     def publish(self, rows: Iterator[Row | Refused], *, strict: bool) -> None:
         """Send all rows and wait for their deliveries."""
         expect = self._outcomes.expect_place if self._outcomes else None
-        with JobPublisher(self._settings, on_delivered=lambda delivery: _if_raw(delivery, expect)) as publisher:
+        tracing = start_tracing(self._settings, "publish")
+        with JobPublisher(self._settings, on_delivered=lambda one: _if_raw(one, expect), tracing=tracing) as publisher:
             publisher.publish_many(self._jobs(rows, publisher, strict=strict))
         self._progress.update(self._bar, completed=self._size, said=f"{self.count.accepted:,} rows")
 

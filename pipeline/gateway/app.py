@@ -20,6 +20,7 @@ from pipeline.gateway.openapi import document
 from pipeline.gateway.pages import CONTENT_SECURITY_POLICY, documentation_page
 from pipeline.gateway.perspective.errors import google_error
 from pipeline.gateway.perspective.part import perspective_part
+from pipeline.gateway.traced import Traced
 from schemas.errors import MessageError
 
 PARTS: Final[tuple[Callable[[Context], Part], ...]] = (jobs_part, openai_part, perspective_part)
@@ -42,7 +43,15 @@ def build_app(context: Context) -> FastAPI:
     `app.state.canary_troubles` to what tells why the gateway is not ready though it takes requests.
     """
     parts = [make(context) for make in PARTS]
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        # FastAPI's own is off, whatever the environment says: it tells query strings, in which keys stand, and errors' messages.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     app.state.parts = parts
     app.state.draining = asyncio.Event()
     app.state.ready = False
@@ -70,6 +79,8 @@ def _add_middleware(app: FastAPI, context: Context) -> None:
             expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(Front)
+    if context.tracing:
+        app.add_middleware(Traced, tracing=context.tracing)
 
 
 def render(path: str, error: Exception) -> Response:

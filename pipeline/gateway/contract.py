@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi import APIRouter
 
@@ -13,6 +13,9 @@ from schemas.bundles import BundleManifest
 from schemas.dead_letters import DeadLetter
 from schemas.jobs import TextJob
 from schemas.results import InferenceResult
+
+if TYPE_CHECKING:
+    from pipeline.spans import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Context:
     folder: Path
     policies: Callable[[], Mapping[str, LoadedPolicy]]
     models: Sequence[BundleManifest]
+    tracing: "Tracing | None" = None
 
 
 class GatewayError(Exception):

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline import kafka as options
 from pipeline import metrics
@@ -26,6 +26,9 @@ from pipeline.settings import Settings
 from schemas.errors import FatalError, LLMOSError, TransientError
 from schemas.jobs import TextJob
 
+if TYPE_CHECKING:
+    from pipeline.spans import Tracing
+
 PIECE_JOBS: Final = 500
 """Jobs of a batch that wait for room and for Kafka together: large enough to be quick, small enough to take turns."""
 
@@ -36,7 +39,9 @@ class KafkaDesk:
     Once it cannot go on, everything under way ends with Unavailable, and `on_end` gets the error, on the event loop's thread.
     """
 
-    def __init__(self, settings: Settings, folder: Path, on_end: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, on_end: Callable[[Exception], None], tracing: "Tracing | None" = None
+    ) -> None:
         self._settings = settings
         self._on_end = on_end
         self._closed: Unavailable | None = None
@@ -46,12 +51,12 @@ class KafkaDesk:
         self._asked = Asked(settings.gateway_in_flight_jobs)
         self._room = Room(settings.gateway_batch_in_flight_jobs, self._ledger.handed_over(now_ms() - 1000 * KEPT_S))
         self._asking = Publishing(
-            settings, "ask", on_delivered=self._delivered, on_failed=self._not_published, on_broken=self._broken
+            settings, "ask", tracing, on_delivered=self._delivered, on_failed=self._not_published, on_broken=self._broken
         )
-        self._batches = Publishing(settings, "hand-over", on_broken=self._broken)
+        self._batches = Publishing(settings, "hand-over", tracing, on_broken=self._broken)
         self._look_ups = LookUps(settings, self._ledger, self._since)
         self.replies = Replies(
-            settings, self._ledger, self._room, self._look_ups, on_outcomes=self._outcomes, on_end=self._broken
+            settings, self._ledger, self._room, self._look_ups, tracing, on_outcomes=self._outcomes, on_end=self._broken
         )
 
     async def start(self, sinks: Sequence[Sink]) -> None:

@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.publish import Delivery, JobPublisher
 from pipeline.settings import Settings
 from schemas.jobs import TextJob
+
+if TYPE_CHECKING:
+    from pipeline.spans import Tracing
 
 DELIVERY_MS: Final = 5_000
 """How long Kafka may take to confirm: a client that is told soon can try again, and jobs that wait here lie in memory only."""
@@ -30,6 +34,7 @@ class Publishing:
         self,
         settings: Settings,
         name: str,
+        tracing: "Tracing | None" = None,
         *,
         on_delivered: Callable[[Delivery], None] | None = None,
         on_failed: Callable[[Sequence[str], Exception], None] | None = None,
@@ -37,7 +42,7 @@ class Publishing:
     ) -> None:
         self._reply_to = settings.gateway_topic
         self._on_broken = on_broken
-        self._publisher = JobPublisher(settings, on_delivered=on_delivered, on_failed=on_failed, client=CLIENT)
+        self._publisher = JobPublisher(settings, on_delivered=on_delivered, on_failed=on_failed, client=CLIENT, tracing=tracing)
         self._thread = ThreadPoolExecutor(1, name)
         self._open = False
 
@@ -48,11 +53,11 @@ class Publishing:
 
     def send(self, jobs: Sequence[TextJob]) -> None:
         """Publish each as a record of its own, and return at once; what comes of it, the callbacks tell."""
-        self._thread.submit(self._send, jobs).add_done_callback(self._sent)
+        self._thread.submit(copy_context().run, self._send, jobs).add_done_callback(self._sent)  # within the request's trace
 
     async def deliver(self, jobs: Sequence[TextJob], first: Callable[[], None]) -> None:
         """Call `first` and publish many jobs a record; returns when all are confirmed, raises TransientError if one is not."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._deliver, jobs, first)
+        await asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, self._deliver, jobs, first)
 
     async def stop(self) -> None:
         """Disconnect; what is not confirmed by now is not waited for."""

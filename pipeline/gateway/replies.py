@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kafka import TopicPartition
 
@@ -22,7 +22,11 @@ from pipeline.gateway.outcome import outcome_of
 from pipeline.gateway.room import Room
 from pipeline.read import Reader
 from pipeline.settings import Settings
+from pipeline.tracing import incoming
 from schemas.errors import TransientError
+
+if TYPE_CHECKING:
+    from pipeline.spans import Tracing
 
 _LOG = logging.getLogger(__name__)
 STORE_S: Final = 0.5
@@ -40,6 +44,7 @@ class Replies:
         ledger: Ledger,
         room: Room,
         look_ups: LookUps,
+        tracing: "Tracing | None" = None,
         *,
         on_outcomes: Callable[[Sequence[Outcome]], None],
         on_end: Callable[[Exception], None],
@@ -48,6 +53,7 @@ class Replies:
         self._ledger = ledger
         self._room = room
         self._look_ups = look_ups
+        self._tracing = tracing
         self._on_outcomes = on_outcomes
         self._on_end = on_end
         self._sinks: Sequence[Sink] = ()
@@ -107,12 +113,19 @@ class Replies:
             self.opened.set_result(None)
 
     def _turn(self, records: Sequence[Any]) -> None:
-        self._hand_on([outcome for record in records if (outcome := self._read(record)) is not None])
+        if self._tracing is None:
+            self._take(records)
+        else:
+            with self._tracing.batch(self._settings.gateway_topic, [incoming(record) for record in records]):
+                self._take(records)
         if found := self._look_ups.turn(self._sinks):
             self._hand_on(found.outcomes)
             self._unstored |= found.positions
         if (self._unstored or self._resolved) and time.monotonic() - self._stored_at >= STORE_S:
             self._store()
+
+    def _take(self, records: Sequence[Any]) -> None:
+        self._hand_on([outcome for record in records if (outcome := self._read(record)) is not None])
 
     def _read(self, record: Any) -> Outcome | None:  # noqa: ANN401 (kafka-python is untyped)
         place = TopicPartition(record.topic, record.partition)

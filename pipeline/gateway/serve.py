@@ -13,7 +13,7 @@ import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 import uvloop
@@ -36,9 +36,13 @@ from pipeline.prober import probing
 from pipeline.ready import Readiness
 from pipeline.routing import load_routes
 from pipeline.settings import Settings
+from pipeline.tracing import start_tracing
 from pipeline.watchdog import Watchdog
 from schemas.bundles import BundleManifest
 from schemas.errors import TransientError
+
+if TYPE_CHECKING:
+    from pipeline.spans import Tracing
 
 _LOG = logging.getLogger(__name__)
 CONNECTIONS_MAX: Final = 900
@@ -70,8 +74,9 @@ def run_gateway(settings: Settings) -> None:
         listener = stack.enter_context(listening(settings, keys=gate.required))
         policies, models = PolicyBook(settings.policies_dir), _models(settings)
         kafka_is_ready(settings)
-        serving = Serving(settings, folder, readiness)
-        serving.app = build_app(Context(settings, serving.desk, gate, folder, policies.refresh, models))
+        tracing = start_tracing(settings, "gateway")
+        serving = Serving(settings, folder, readiness, tracing)
+        serving.app = build_app(Context(settings, serving.desk, gate, folder, policies.refresh, models, tracing))
         serving.app.state.canary_troubles = readiness.canary_troubles
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serving.run(listener))
@@ -87,13 +92,13 @@ class Serving:
 
     app: FastAPI
 
-    def __init__(self, settings: Settings, folder: Path, readiness: Readiness) -> None:
+    def __init__(self, settings: Settings, folder: Path, readiness: Readiness, tracing: "Tracing | None" = None) -> None:
         self._settings = settings
         self._readiness = readiness
         self._error: Exception | None = None
         self._server: Server | None = None
         self._grace: threading.Timer | None = None
-        self.desk = KafkaDesk(settings, folder, self._ended)
+        self.desk = KafkaDesk(settings, folder, self._ended, tracing)
 
     async def run(self, listener: socket.socket) -> None:
         """Serve on `listener`; returns when everything is drained, raises what ended it."""

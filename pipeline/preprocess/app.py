@@ -36,12 +36,14 @@ from pipeline.preprocess.prepare import Rules
 from pipeline.preprocess.progress import FaustProgress
 from pipeline.preprocess.rules import load_rules
 from pipeline.preprocess.stage import Stage
+from pipeline.preprocess.traced import traced
 from pipeline.preprocess.transport import Transport
 from pipeline.prober import probing
 from pipeline.ready import Readiness
 from pipeline.refusal import failure
 from pipeline.settings import Settings
 from pipeline.stacks import stacks
+from pipeline.tracing import start_tracing
 from pipeline.watchdog import Watchdog
 from schemas.errors import ConfigurationError, DeadLetterLimitError, TransientError
 
@@ -94,7 +96,7 @@ class PreprocessApp(faust.App):
         self._settings = settings
         self._readiness = readiness
         self._topics_needed = _topics_needed(settings, rules)
-        self._stage = Stage(settings, rules, now_ms)
+        self._run = traced(Stage(settings, rules, now_ms).run, settings, start_tracing(settings, "preprocess"))
         self._executor = ThreadPoolExecutor(1, "stage")
         self._deliverer = Deliverer(settings)
         self._batching: asyncio.Task[None] | None = None
@@ -121,7 +123,7 @@ class PreprocessApp(faust.App):
         self._lag = self._lag_watch()
         self._lag.start(self._settings.metrics_port)
         self._batcher = Batcher(
-            self._stage.run,
+            self._run,
             self._deliverer.deliver,
             self._gate,
             limits=_limits(self._settings),

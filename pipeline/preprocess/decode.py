@@ -31,6 +31,8 @@ class JobRecord:
     key: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
     value: bytes | None
+    traceparent: str | None = None
+    """The span that stands for it here, where it is traced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Accepted:
     accepted_ms: int
     tried: int = 0
     """Tries before the job was replayed."""
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def _decode_one(record: JobRecord, value: Any, index: int | None, stray: bool) -
         job_id = _text(given.get("job_id")) or _known(record, index)
         tenant = _tenant(given) if given else None
         return Rejected(_utf8_error(error, original), record, source, original, job_id, tenant=tenant)
-    return Accepted(job, source, record.timestamp_ms, tried_before(record.headers))
+    return Accepted(job, source, record.timestamp_ms, tried_before(record.headers), record.traceparent)
 
 
 def _completed(given: dict[str, Any], record: JobRecord, index: int | None) -> dict[str, Any]:

@@ -88,7 +88,11 @@ class Deliverer:
         await asyncio.gather(*(self._reply(record) for record in wanted if record.optional))
 
     async def _confirm(self, records: Sequence[Outgoing]) -> None:
-        await asyncio.gather(*[await self._producer.send(record.topic, record.value, key=record.key) for record in records])
+        sent = [
+            await self._producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
+            for record in records
+        ]
+        await asyncio.gather(*sent)
 
     async def _reply(self, record: Outgoing) -> None:
         # Whoever asked for a reply named its topic; that it takes none must not stop everybody's work.

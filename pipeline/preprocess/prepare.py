@@ -123,6 +123,7 @@ def _cut(entry: _Routed, ids: Ids, rules: Rules, received_ms: int) -> Prepared |
         tried=entry.accepted.tried,
         words=phrases.find(entry.text.text) if phrases else None,
         words_policy=entry.policy.ref.sha256 if phrases else None,
+        traceparent=entry.accepted.traceparent,
     )
     windows = cut_windows(ids, manifest.windows, manifest.tokenizer.begin_id, manifest.tokenizer.end_id)
     return Prepared(entry.model, item, windows)

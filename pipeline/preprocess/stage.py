@@ -21,6 +21,7 @@ from pipeline.preprocess.packing import pack_rows
 from pipeline.preprocess.prepare import Prepared, Rules, prepare
 from pipeline.replay_headers import tried_before
 from pipeline.settings import Settings
+from pipeline.tracing import trace_headers
 from schemas.base import timestamp_from_ms
 from schemas.codes import Code
 from schemas.dead_letters import DeadLetter, Original, RawBytes, kept_headers
@@ -99,9 +100,10 @@ class Stage:
         value = letter.__pydantic_serializer__.to_json(letter)
         key = letter.job_id.encode() if letter.job_id else None
         metrics.JOBS_DEAD.labels("preprocess", letter.code).inc()
-        yield Outgoing(self._settings.dead_letters_topic, key, value)
+        headers = trace_headers(rejected.record.traceparent)
+        yield Outgoing(self._settings.dead_letters_topic, key, value, headers=headers)
         if letter.reply_to and letter.reply_to.startswith(self._settings.reply_prefix):
-            yield Outgoing(letter.reply_to, key, value, optional=True)
+            yield Outgoing(letter.reply_to, key, value, optional=True, headers=headers)
 
     def _dead_letter(self, rejected: Rejected) -> DeadLetter:
         bytes_max = int(self._settings.record_bytes_max * _BASE64_GROWTH)

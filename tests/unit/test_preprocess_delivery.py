@@ -1,6 +1,7 @@
 """Preprocess' delivery: what must arrive does or the process stops; a reply that nobody can take stops nobody."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,24 +23,44 @@ class Producer:
     def __init__(self, failing: dict[str, Exception]) -> None:
         self.failing = failing
         self.taken: list[str] = []
+        self.headers: list[list[tuple[str, bytes]]] = []
 
-    async def send(self, topic: str, value: bytes, key: bytes | None = None) -> "asyncio.Future[Any]":  # noqa: ARG002
+    async def send(
+        self,
+        topic: str,
+        value: bytes,  # noqa: ARG002
+        key: bytes | None,  # noqa: ARG002
+        headers: list[tuple[str, bytes]],
+    ) -> "asyncio.Future[Any]":
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if topic in self.failing:
             future.set_exception(self.failing[topic])
         else:
             self.taken.append(topic)
+            self.headers.append(headers)
             future.set_result(None)
         return future
 
 
+def deliver_to(producer: Producer, *records: Outgoing) -> None:
+    """Deliver to topics that all exist."""
+    deliverer = Deliverer(Settings(kafka_bootstrap="broker:9092"))
+    deliverer._producer = producer
+    deliverer._topics = {record.topic for record in records}
+    asyncio.run(deliverer.deliver(records))
+
+
 def deliver(failing: dict[str, Exception]) -> list[str]:
     """The topics that took a record, of a work record and a reply."""
-    deliverer = Deliverer(Settings(kafka_bootstrap="broker:9092"))
-    deliverer._producer = producer = Producer(failing)
-    deliverer._topics = {WORK.topic, REPLY.topic}
-    asyncio.run(deliverer.deliver([REPLY, WORK]))
+    producer = Producer(failing)
+    deliver_to(producer, REPLY, WORK)
     return producer.taken
+
+
+def test_a_record_goes_out_with_its_headers() -> None:
+    producer, headers = Producer({}), (("h", b"1"), ("h", b"2"))
+    deliver_to(producer, WORK, replace(WORK, headers=headers))
+    assert producer.headers == [[], list(headers)]
 
 
 def test_work_and_replies_are_delivered() -> None:

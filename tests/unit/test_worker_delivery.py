@@ -33,6 +33,13 @@ def test_what_is_delivered_lies_on_its_topic_with_its_key(kafka: FakeKafka, deli
     assert [(record.key, record.value) for record in kafka.records("llmos.dead-letters")] == [(None, b"letter")]
 
 
+def test_a_record_goes_out_with_its_headers(kafka: FakeKafka, deliverer: Deliverer) -> None:
+    headers = (("h", b"1"), ("h", b"2"))
+    deliverer.deliver([Outgoing("llmos.dead-letters", None, b"letter", headers=headers), RESULT])
+    assert [record.headers for record in kafka.records("llmos.dead-letters")] == [headers]
+    assert [record.headers for record in kafka.records("llmos.results")] == [()]
+
+
 def test_nothing_to_deliver_is_delivered(deliverer: Deliverer) -> None:
     deliverer.deliver([])
 
