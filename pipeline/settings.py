@@ -203,6 +203,7 @@ class Settings(BaseSettings):
     shutdown_grace_s: Positive = Field(default=30, description="How long a stopping process may finish what it took up.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
+    log_texts: bool = Field(default=False, description="Log the messages of unforeseen errors, which may quote a job's text.")
     traces: bool = Field(default=False, description="Send OpenTelemetry traces; OTEL_… variables say where (extra `otel`).")
 
     @classmethod

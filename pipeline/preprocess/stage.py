@@ -78,7 +78,7 @@ class Stage:
                 half = len(jobs) // 2
                 return self._prepare(jobs[:half], received_ms) + self._prepare(jobs[half:], received_ms)
             if isinstance(error, MemoryError | OSError):
-                raise TransientError(f"the machine is short of something: {error!r}") from error
+                raise TransientError(f"the machine is short of something: {type(error).__name__}") from error
             _LOG.exception("preparing job %s failed", jobs[0].job.job_id)
             return [MessageError(Code.PREPROCESS_FAILED, f"{type(error).__name__} while preparing the text")]
 

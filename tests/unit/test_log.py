@@ -10,23 +10,27 @@ import pytest
 
 from pipeline.log import JsonLines, configure_logging
 from pipeline.settings import Settings
+from pipeline.spans import mark
 from schemas.dead_letters import DeadLetter
 from schemas.errors import MessageError
 from schemas.jobs import parse_job
 from schemas.work import WorkDescription
+from tests.support.traces import Spans, traceparent
 
 LOG = logging.getLogger("pipeline.somewhere")
-LIBRARIES = ("kafka", "aiokafka", "faust", "mode", "asyncio")
+LIBRARIES = ("kafka", "aiokafka", "faust", "mode", "asyncio", "uvicorn", "python_multipart", "opentelemetry", "unheard_of")
+SET = ("pipeline", "pipeline.preprocess.transport", "schemas", "workers", "training")
+"""Loggers that get a level of their own."""
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     """Logging is the process's: put back what a test sets."""
-    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in LIBRARIES}
+    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in SET}
     handlers, level = root.handlers[:], root.level
     root.handlers = []
     yield
-    root.handlers = handlers
+    root.handlers, logging.raiseExceptions = handlers, True
     root.setLevel(level)
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
@@ -42,9 +46,9 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
     return read
 
 
-def configure(log_format: str = "json", log_level: str = "info") -> None:
+def configure(log_format: str = "json", log_level: str = "info", *, log_texts: bool = False) -> None:
     """Log as the process `worker`."""
-    configure_logging(Settings(log_format=log_format, log_level=log_level), "worker")
+    configure_logging(Settings(log_format=log_format, log_level=log_level, log_texts=log_texts), "worker")
 
 
 def test_a_json_line_holds_all_that_a_search_needs(lines: Callable[[], list[str]]) -> None:
@@ -69,7 +73,9 @@ def test_a_traceback_stays_on_its_line(lines: Callable[[], list[str]]) -> None:
     except ValueError:
         LOG.exception("failed")
     (line,) = lines()
-    assert json.loads(line)["traceback"].endswith("with base 10: 'odd'")
+    said = json.loads(line)["traceback"]
+    assert said.startswith("Traceback (most recent call last):\n  File ")
+    assert "ValueError: " in said.splitlines()[-1]
 
 
 def test_half_of_a_surrogate_pair_does_not_stop_the_log() -> None:
@@ -120,6 +126,17 @@ def test_logs_do_not_mix_with_output(capsys: pytest.CaptureFixture[str]) -> None
     assert sys.stderr is not sys.stdout
 
 
+def test_a_json_line_names_the_span_that_it_falls_into(lines: Callable[[], list[str]]) -> None:
+    configure()
+    logging.getLogger().handlers[0].addFilter(mark)
+    with Spans().tracing.request("POST", traceparent(7)):
+        LOG.info("inside")
+    LOG.info("outside")
+    inside, outside = map(json.loads, lines())
+    assert (inside["trace_id"], len(inside["span_id"])) == (f"{7:032x}", 16)
+    assert outside.keys().isdisjoint({"trace_id", "span_id"})
+
+
 @pytest.mark.parametrize(
     "fail",
     [
@@ -134,7 +151,7 @@ def test_logs_do_not_mix_with_output(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_traceback_of_a_bad_message_does_not_hold_its_text(
     lines: Callable[[], list[str]], fail: Callable[[], object], log_format: str
 ) -> None:
-    configure(log_format)
+    configure(log_format, log_texts=True)  # even then: our messages hide what they were given
     try:
         fail()
     except (MessageError, ValueError):
