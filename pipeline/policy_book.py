@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pipeline import metrics
+from pipeline.canary import CANARY_TENANT
 from pipeline.policies import LoadedPolicy, load_policies, load_policy, policy_files
 from schemas.errors import ConfigurationError
 
 _LOG = logging.getLogger(__name__)
 TENANTS_NAMED: Final = 100
 """Tenants that have a name of their own in metrics; each costs some series in every process."""
-CANARY_TENANT: Final = "llmos-canary"
-"""Whose jobs prove that the system works: they have a name, so that graphs can leave them out."""
 LOOK_S: Final = 1.0
 """The folder is looked at so often at most: a look costs as much as folding a text or two."""
 SETTLED_S: Final = 1.0

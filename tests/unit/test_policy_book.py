@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import metrics
-from pipeline.policy_book import CANARY_TENANT, LOOK_S, SETTLED_S, TENANTS_NAMED, PolicyBook
+from pipeline.canary import CANARY_TENANT
+from pipeline.policy_book import LOOK_S, SETTLED_S, TENANTS_NAMED, PolicyBook
 from schemas.errors import ConfigurationError
 from tests.support.policies import TimedBook, write_policy
 
