@@ -46,5 +46,9 @@ def _named(record: WorkRecord, contexts: Iterator[str | None]) -> WorkRecord:
     if not isinstance(record.batch, WorkBatch):
         return record
     description = record.batch.description
-    items = tuple(item.model_copy(update={"traceparent": next(contexts)}) for item in description.items)
+    items = tuple(_on(item, next(contexts)) for item in description.items)
     return replace(record, batch=replace(record.batch, description=description.model_copy(update={"items": items})))
+
+
+def _on(item: WorkItem, own: str | None) -> WorkItem:
+    return item if own == item.traceparent else item.model_copy(update={"traceparent": own})
