@@ -60,7 +60,7 @@ def scraped(place: Installation) -> Scraped:
     stages = [  # the gateway first: until it has its port, anybody may take it
         place.stage("gateway", LLMOS_METRICS_PORT=str(ports["gateway"]), LLMOS_HTTP_PORT=str(http_port)),
         place.stage("preprocess", LLMOS_METRICS_PORT=str(ports["preprocess"])),
-        place.stage("worker", LLMOS_METRICS_PORT=str(ports["worker"])),
+        place.stage("worker", LLMOS_METRICS_PORT=str(ports["worker"]), LLMOS_CANARY_EVERY_S="1", LLMOS_CANARY_BAD_TEXT=TEXTS[1]),
     ]
     for stage in stages:
         stage.launch()
@@ -68,7 +68,9 @@ def scraped(place: Installation) -> Scraped:
         stage.wait_until_ready()
     _work(place)
     _ask(http_port)
-    return Scraped(ports)
+    scraped = Scraped(ports)
+    wait_until(lambda: scraped.value("worker", "llmos_canary_seconds_count"), "a canary's answer")
+    return scraped
 
 
 def _work(place: Installation) -> None:
