@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the two lock files of the images anew: what serving needs on Linux x86-64 with Python 3.11, every file by its hash,
+# Makes the two lock files of the images anew: what serving and traces need on Linux x86-64 with Python 3.11, every file by its hash,
 # in the versions of constraints.txt. Run it after a change of pyproject.toml or constraints.txt; it needs uv.
 #
 # pyproject.toml asks for onnxruntime-gpu there, which also runs without a GPU but is three times as large. The image without
@@ -18,5 +18,5 @@ lock() {
   uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-annotate \
     --custom-compile-command deploy/lock.sh --constraints constraints.txt --overrides "$overrides/both" --output-file "$output" "$@"
 }
-echo "onnxruntime==$version" | lock deploy/requirements-cpu.txt --overrides "$overrides/cpu" pyproject.toml -
-lock deploy/requirements-gpu.txt --extra gpu pyproject.toml
+echo "onnxruntime==$version" | lock deploy/requirements-cpu.txt --overrides "$overrides/cpu" --extra otel pyproject.toml -
+lock deploy/requirements-gpu.txt --extra gpu --extra otel pyproject.toml
