@@ -51,21 +51,28 @@ def work(running: Stack, report: Report, count: int) -> None:
     """Publish; while they work: three workers, one killed, all stopped; start again and compare."""
     sent = books.jobs(count)
     began = time.monotonic()
-    running.cli("publish", "-", stdin="".join(json.dumps(job) + "\n" for job in sent).encode())
-    report.say(f"published {count:,} jobs from the cli container in {time.monotonic() - began:.0f} s")
+    publish(running, sent[: count // 2])
+    waiting = running.behind()
     running.add("worker", 3)
-    report.add(Check("three workers while they work", running.behind() > 0, f"{len(running.running('worker'))} workers"))
-    victim = running.running("worker")[0]
-    running.engine("kill", "--signal", "KILL", victim)
-    report.add(Check("one worker killed while they work", running.behind() > 0, victim))
-    codes = running.stop()
+    report.add(Check("workers added while there is work", waiting > 0, f"{waiting} records wait"))
+    running.wait_healthy("worker", 3)
+    publish(running, sent[count // 2 :])
+    waiting, victim = running.behind(), running.kill("worker")
+    report.add(Check("a worker killed while there is work", waiting > 0, f"{victim}, {waiting} records wait"))
+    report.say(f"published {count:,} jobs from the cli container, three workers, one killed: {time.monotonic() - began:.0f} s")
+    waiting, codes = running.behind(), running.stop()
+    report.add(Check("stopped while there is work", waiting > 0, f"{waiting} records wait"))
     report.add(Check("all stop with 0", bool(codes) and not any(codes.values()), json.dumps(codes)))
-    running.up(worker=3)
-    report.say("stopped and started again")
+    running.up()
     running.wait_drained()
-    report.say(f"worked off after {time.monotonic() - began:.0f} s")
+    report.say(f"started again and worked off: {time.monotonic() - began:.0f} s")
     for check in books.balance(running, sent):
         report.add(check)
+
+
+def publish(running: Stack, jobs: list[dict[str, str]]) -> None:
+    """Publish from the cli container, through its standard input."""
+    running.cli("publish", "-", stdin="".join(json.dumps(job) + "\n" for job in jobs).encode())
 
 
 def looks(running: Stack, report: Report) -> None:

@@ -49,11 +49,6 @@ class Engine:
         """`podman-compose ARGUMENTS` for our project: its standard output."""
         return shell(*self.compose_command, "--project-name", PROJECT, *arguments, environment=self.environment, stdin=stdin)
 
-    def compose_process(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
-        """The same, not waited for."""
-        command = [*self.compose_command, "--project-name", PROJECT, *arguments]
-        return subprocess.Popen(command, cwd=ROOT, env=dict(self.environment), **options)
-
     def has(self, image: str) -> bool:
         """Whether the image lies here, or can be had from its registry."""
         for command in (("image", "inspect", image), ("pull", "--quiet", image)):
@@ -65,7 +60,7 @@ class Engine:
         return False
 
     def containers(self, service: str) -> list[str]:
-        """Names of a service's containers, ended ones included, the oldest first."""
+        """Names of a service's containers, ended ones included."""
         labels = {"com.docker.compose.project": PROJECT, "com.docker.compose.service": service}
         filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}={value}")]
         return sorted(self("ps", "--all", *filters, "--format", "{{.Names}}").split())

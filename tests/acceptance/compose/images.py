@@ -19,6 +19,7 @@ _SLIM: Final = "path-exclude /usr/share/doc/*\npath-exclude /usr/share/man/*\npa
 _AUTHORITIES: Final = "etc/ssl/certs/ca-certificates.crt"
 _SCRATCH: Final = "/tmp"  # noqa: S108 (of a container)
 _COMPILERS: Final = ("cc", "gcc", "g++", "clang", "make", "ld", "cargo")
+_CUDA_PROVIDER: Final = "/opt/llmos/lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime_providers_cuda.so"
 _LOOK: Final = """
 import importlib.util as u, json, os, shutil, sys
 def writes(path):
@@ -101,5 +102,11 @@ def look_at(engine: Engine, image: str, target: str) -> Iterator[Check]:
     yield Check(
         f"{target} image: no torch, no compilers", not seen["torch"] and not seen["compilers"], ", ".join(seen["compilers"])
     )
+    if target == "gpu":
+        libraries = engine("run", "--rm", *hardened, "--entrypoint", "sh", image, "-c", f"ldd {_CUDA_PROVIDER}")
+        missing = [line.split()[0] for line in libraries.splitlines() if line.endswith("not found")]
+        yield Check(
+            "gpu image: CUDA's libraries are found, but for the driver's", missing == ["libcuda.so.1"], ", ".join(missing)
+        )
     version = engine("run", "--rm", *hardened, image, "--version").strip()
     yield Check(f"{target} image: llmos is its entry point", version.startswith("llmos "), version)

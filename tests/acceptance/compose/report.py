@@ -25,11 +25,13 @@ class Report:
         """Take it up."""
         self.checks.append(check)
         mark = "[green]yes[/]" if check.holds else "[bold red]NO[/] "
-        self.console.print(f"{mark} {check.name}" + (f": {check.detail}" if check.detail else ""), highlight=False)
+        self.console.print(
+            f"{mark} {check.name}" + (f": {check.detail}" if check.detail else ""), highlight=False, soft_wrap=True
+        )
 
     def say(self, text: str) -> None:
         """A line that is no check."""
-        self.console.print(f"    {text}", markup=False, highlight=False)
+        self.console.print(f"    {text}", markup=False, highlight=False, soft_wrap=True)
 
     @property
     def exit_code(self) -> int:

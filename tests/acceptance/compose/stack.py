@@ -15,6 +15,8 @@ from tests.support.waiting import wait_until
 OURS: Final = ("preprocess", "worker", "gateway")
 START_S: Final = 300
 DRAINED_S: Final = 900
+GRACE_S: Final = 40
+"""stop_grace_period of our services."""
 _TRY_S: Final = 1
 
 
@@ -26,18 +28,16 @@ class Stack:
     services: tuple[str, ...]
     ports: Mapping[str, int]
 
-    def up(self, **scale: int) -> None:
-        """Start what does not run; returns when all of it is healthy."""
-        options = [word for service, count in scale.items() for word in ("--scale", f"{service}={count}")]
-        self.engine.compose("up", "--detach", *options, *self.services)
+    def up(self) -> None:
+        """Start what does not run, as the file says; returns when all of it is healthy."""
+        self.engine.compose("up", "--detach", *self.services)
         for service in self.services:
             if service != "topics":
-                self.wait_healthy(service, scale.get(service))
+                self.wait_healthy(service)
 
     def add(self, service: str, count: int) -> None:
-        """Scale a service; what runs already stays. Returns when all of it is healthy."""
+        """Scale a service; what runs already stays. Does not wait."""
         self.engine.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", f"{service}={count}", service)
-        self.wait_healthy(service, count)
 
     def wait_healthy(self, service: str, count: int | None = None) -> None:
         """Return once so many containers of `service` (by default all that run) are healthy; fails with what they logged."""
@@ -57,19 +57,34 @@ class Stack:
         """The end of what its containers said."""
         return "\n".join(self.engine("logs", "--tail", "15", name) for name in self.engine.containers(service))
 
+    def kill(self, service: str) -> str:
+        """Kill -9 one container of `service`; its name."""
+        name = self.running(service)[0]
+        self.engine("kill", "--signal", "KILL", name)
+        return name
+
     def stop(self) -> dict[str, int]:
-        """Stop all; exit codes of our processes."""
+        """Stop all; exit codes of our processes, -1 for one that still runs.
+
+        Ours first, while Kafka is there: podman-compose stops all at once, and does not know of containers that were added.
+        """
         names = [name for service in OURS for name in self.running(service)]
+        self.engine.compose("stop", *OURS)
+        for name in [name for service in OURS for name in self.running(service)]:
+            self.engine("stop", "--time", str(GRACE_S), name)
         self.engine.compose("stop")
-        return {name: self.engine.inspect(name)["State"]["ExitCode"] for name in names}
+        states = {name: self.engine.inspect(name)["State"] for name in names}
+        return {name: -1 if state["Running"] else state["ExitCode"] for name, state in states.items()}
 
     def down(self) -> None:
-        """Remove all of it, volumes too."""
+        """Remove all of it, volumes too; podman-compose would leave containers that were added."""
+        if names := [name for service in OURS for name in self.engine.containers(service)]:
+            self.engine("rm", "--force", *names)
         self.engine.compose("--profile", "cli", "down", "--volumes")
 
     def cli(self, *arguments: str, stdin: bytes | None = None) -> str:
         """What `llmos ARGUMENTS` printed, in a container of its own."""
-        return self.engine.compose("run", "--rm", "-T", "cli", *arguments, stdin=stdin)
+        return self.engine.compose("--profile", "cli", "run", "--rm", "--no-deps", "-T", "cli", *arguments, stdin=stdin)
 
     def behind(self) -> int:
         """Records that the groups have not worked off."""

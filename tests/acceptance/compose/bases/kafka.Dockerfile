@@ -10,6 +10,8 @@ COPY libs /opt/kafka/libs
 COPY image/bin /opt/kafka/bin
 COPY image/config /etc/kafka/docker
 COPY image/entrypoint.sh /entrypoint.sh
-RUN install --directory --owner appuser /opt/kafka/config /opt/kafka/logs /var/lib/kafka/data /mnt/shared/config
+# Writable files, whatever they were: the entry point copies them with their modes, and writes to the copies.
+RUN chmod -R u+w,go+r /etc/kafka/docker \
+    && install --directory --owner appuser /opt/kafka/config /opt/kafka/logs /var/lib/kafka/data /mnt/shared/config
 USER appuser
 ENTRYPOINT ["sh", "/entrypoint.sh"]
