@@ -48,31 +48,27 @@ def files_are_clean(engine: Engine) -> Iterator[Check]:
 
 
 def work(running: Stack, report: Report, count: int) -> None:
-    """Publish; while they work: three workers, one killed, all stopped; start again and compare."""
+    """While jobs are published: three workers, one killed, all stopped; start again and compare."""
     sent = books.jobs(count)
     began = time.monotonic()
-    publish(running, sent[: count // 2])
-    waiting = running.behind()
+    stream = books.Stream(running, sent)
     running.add("worker", 3)
-    report.add(Check("workers added while there is work", waiting > 0, f"{waiting} records wait"))
     running.wait_healthy("worker", 3)
-    publish(running, sent[count // 2 :])
-    waiting, victim = running.behind(), running.kill("worker")
-    report.add(Check("a worker killed while there is work", waiting > 0, f"{victim}, {waiting} records wait"))
-    report.say(f"published {count:,} jobs from the cli container, three workers, one killed: {time.monotonic() - began:.0f} s")
-    waiting, codes = running.behind(), running.stop()
-    report.add(Check("stopped while there is work", waiting > 0, f"{waiting} records wait"))
-    report.add(Check("all stop with 0", bool(codes) and not any(codes.values()), json.dumps(codes)))
+    report.add(Check("three workers, while jobs flow", stream.flows))
+    victim = running.kill("worker")
+    report.add(Check("a worker killed, while jobs flow", stream.flows, victim))
+    codes = running.stop_ours()
+    report.add(Check("ours stop, while jobs flow", stream.flows))
+    report.add(Check("ours stop with 0", len(codes) >= len(stack.OURS) and not any(codes.values()), json.dumps(codes)))
+    report.add(Check("all published from the cli container", stream.end() == 0, f"{count:,} in {time.monotonic() - began:.0f} s"))
+    waiting = running.behind()
+    report.add(Check("work is left", waiting > 0, f"{waiting} records"))
+    running.stop()
     running.up()
     running.wait_drained()
-    report.say(f"started again and worked off: {time.monotonic() - began:.0f} s")
+    report.say(f"all stopped, started again, and worked off: {time.monotonic() - began:.0f} s")
     for check in books.balance(running, sent):
         report.add(check)
-
-
-def publish(running: Stack, jobs: list[dict[str, str]]) -> None:
-    """Publish from the cli container, through its standard input."""
-    running.cli("publish", "-", stdin="".join(json.dumps(job) + "\n" for job in jobs).encode())
 
 
 def looks(running: Stack, report: Report) -> None:

@@ -1,6 +1,7 @@
 """Jobs with known ids, and what came of them: each in exactly one of results and dead letters."""
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
 
@@ -11,6 +12,10 @@ from tests.acceptance.compose.stack import Stack
 BURIED = "\u200b\u2060"
 """A text with nothing to score: its job must end as a dead letter."""
 BURY_EVERY = 101
+CHUNK_JOBS = 50
+STREAM_S = 240
+"""How long three quarters of the jobs last: longer than it takes to add workers, kill one and stop all."""
+PUBLISH_S = 120
 
 
 def jobs(count: int) -> list[dict[str, str]]:
@@ -21,6 +26,41 @@ def jobs(count: int) -> list[dict[str, str]]:
         {"job_id": f"job-{number:06}", "text": BURIED if number % BURY_EVERY == 0 else f"{texts[number % len(texts)]} {number}"}
         for number in range(count)
     ]
+
+
+class Stream:
+    """Publishes from the cli container, steadily through its standard input; the last quarter when told to end."""
+
+    def __init__(self, stack: Stack, sent: list[dict[str, str]]) -> None:
+        self._process = stack.cli_process("publish", "-")
+        self._sent = sent
+        self._ending = threading.Event()
+        self._kept_back = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    @property
+    def flows(self) -> bool:
+        """Whether jobs are being published now."""
+        return self._process.poll() is None and not self._kept_back.is_set()
+
+    def end(self) -> int:
+        """Send the rest at once; the exit code of the publisher."""
+        self._ending.set()
+        self._thread.join()
+        return self._process.wait(timeout=PUBLISH_S)
+
+    def _write(self) -> None:
+        assert self._process.stdin
+        with self._process.stdin as pipe:
+            last = len(self._sent) * 3 // 4
+            for start in range(0, len(self._sent), CHUNK_JOBS):
+                if start >= last and not self._ending.is_set():
+                    self._kept_back.set()
+                    self._ending.wait()
+                pipe.write("".join(json.dumps(job) + "\n" for job in self._sent[start : start + CHUNK_JOBS]).encode())
+                pipe.flush()
+                self._ending.wait(STREAM_S * CHUNK_JOBS / last)
 
 
 def balance(stack: Stack, sent: list[dict[str, str]]) -> Iterator[Check]:

@@ -49,6 +49,11 @@ class Engine:
         """`podman-compose ARGUMENTS` for our project: its standard output."""
         return shell(*self.compose_command, "--project-name", PROJECT, *arguments, environment=self.environment, stdin=stdin)
 
+    def compose_process(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """The same, not waited for; its standard input is a pipe."""
+        command = [*self.compose_command, "--project-name", PROJECT, *arguments]
+        return subprocess.Popen(command, cwd=ROOT, env=dict(self.environment), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
     def has(self, image: str) -> bool:
         """Whether the image lies here, or can be had from its registry."""
         for command in (("image", "inspect", image), ("pull", "--quiet", image)):

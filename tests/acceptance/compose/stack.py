@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from subprocess import Popen
 from typing import Any, Final
 
 from tests.acceptance.compose.engine import Engine
@@ -18,6 +19,7 @@ DRAINED_S: Final = 900
 GRACE_S: Final = 40
 """stop_grace_period of our services."""
 _TRY_S: Final = 1
+_CLI: Final = ("--profile", "cli", "run", "--rm", "--no-deps", "-T", "cli")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +65,21 @@ class Stack:
         self.engine("kill", "--signal", "KILL", name)
         return name
 
-    def stop(self) -> dict[str, int]:
-        """Stop all; exit codes of our processes, -1 for one that still runs.
+    def stop_ours(self) -> dict[str, int]:
+        """Stop our processes, while Kafka goes on; their exit codes, -1 for one that still runs.
 
-        Ours first, while Kafka is there: podman-compose stops all at once, and does not know of containers that were added.
+        podman-compose stops all services at once, Kafka too, and does not know of containers that were added.
         """
         names = [name for service in OURS for name in self.running(service)]
         self.engine.compose("stop", *OURS)
         for name in [name for service in OURS for name in self.running(service)]:
             self.engine("stop", "--time", str(GRACE_S), name)
-        self.engine.compose("stop")
         states = {name: self.engine.inspect(name)["State"] for name in names}
         return {name: -1 if state["Running"] else state["ExitCode"] for name, state in states.items()}
+
+    def stop(self) -> None:
+        """Stop what still runs."""
+        self.engine.compose("stop")
 
     def down(self) -> None:
         """Remove all of it, volumes too; podman-compose would leave containers that were added."""
@@ -84,7 +89,11 @@ class Stack:
 
     def cli(self, *arguments: str, stdin: bytes | None = None) -> str:
         """What `llmos ARGUMENTS` printed, in a container of its own."""
-        return self.engine.compose("--profile", "cli", "run", "--rm", "--no-deps", "-T", "cli", *arguments, stdin=stdin)
+        return self.engine.compose(*_CLI, *arguments, stdin=stdin)
+
+    def cli_process(self, *arguments: str) -> Popen[bytes]:
+        """The same, not waited for; its standard input is a pipe."""
+        return self.engine.compose_process(*_CLI, *arguments)
 
     def behind(self) -> int:
         """Records that the groups have not worked off."""

@@ -13,5 +13,8 @@ COPY image/entrypoint.sh /entrypoint.sh
 # Writable files, whatever they were: the entry point copies them with their modes, and writes to the copies.
 RUN chmod -R u+w,go+r /etc/kafka/docker \
     && install --directory --owner appuser /opt/kafka/config /opt/kafka/logs /var/lib/kafka/data /mnt/shared/config
+# A second start finds its folder formatted: the official image takes that for good, and so must this one.
+RUN sed -i 's|--final-configs-dir /opt/kafka/config$|& \|\| echo "no set-up: formatted already, or Kafka will say why"|' /entrypoint.sh \
+    && grep -q 'no set-up' /entrypoint.sh
 USER appuser
 ENTRYPOINT ["sh", "/entrypoint.sh"]
