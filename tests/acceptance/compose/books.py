@@ -2,6 +2,7 @@
 
 import json
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 
@@ -19,11 +20,12 @@ PUBLISH_S = 120
 
 
 def jobs(count: int) -> list[dict[str, str]]:
-    """So many jobs, nearly all of them good."""
+    """So many jobs, nearly all of them good; their ids are of this run, whatever an older one has left behind."""
+    run = uuid.uuid4().hex[:8]
     lines = (ROOT / "examples" / "comments.jsonl").read_text("utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines]
     return [
-        {"job_id": f"job-{number:06}", "text": BURIED if number % BURY_EVERY == 0 else f"{texts[number % len(texts)]} {number}"}
+        {"job_id": f"{run}-{number:06}", "text": BURIED if number % BURY_EVERY == 0 else f"{texts[number % len(texts)]} {number}"}
         for number in range(count)
     ]
 
@@ -70,7 +72,8 @@ def balance(stack: Stack, sent: list[dict[str, str]]) -> Iterator[Check]:
     dead = {json.loads(line)["job_id"] for line in listed.splitlines()}
     ids = {job["job_id"] for job in sent}
     buried = {job["job_id"] for job in sent if job["text"] == BURIED}
-    ours = {job_id for job_id in results if job_id.startswith("job-")}
+    run = sent[0]["job_id"].partition("-")[0]
+    ours = {job_id for job_id in results if job_id.startswith(f"{run}-")}
     lost = ids - ours - dead
     yield Check(
         "nothing lost",

@@ -82,9 +82,10 @@ class Stack:
         self.engine.compose("stop")
 
     def down(self) -> None:
-        """Remove all of it, volumes too; podman-compose would leave containers that were added."""
-        if names := [name for service in OURS for name in self.engine.containers(service)]:
-            self.engine("rm", "--force", *names)
+        """Remove all of it, volumes too; podman-compose would leave containers that were added, or that start again just now."""
+        for services in (("topics", *OURS, "grafana"), ("kafka", "prometheus")):
+            if names := [name for service in services for name in self.engine.containers(service)]:
+                self.engine("rm", "--force", *names)
         self.engine.compose("--profile", "cli", "down", "--volumes")
 
     def cli(self, *arguments: str, stdin: bytes | None = None) -> str:
