@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import workers  # noqa: F401 (turns ONNX Runtime's telemetry off, before a test loads it)
 from pipeline.settings import Settings
 from tests.support.brokers import any_broker
 from tests.support.toy import make_toy_models

@@ -2,7 +2,10 @@
 
 import hashlib
 import logging
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,14 @@ def test_a_row_gets_the_same_logits_bit_for_bit_in_any_company(toy: Session, row
     for place in (0, len(others)):
         company = [*others[:place], row, *others[place:]]
         assert toy.run(*tensor(company, 16))[place].tobytes() == alone[0].tobytes()
+
+
+@pytest.mark.parametrize("module", ["workers.session", "training.export.spans"])
+def test_onnx_runtime_is_loaded_with_its_telemetry_off(module: str) -> None:
+    told = f"import os, {module}; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
 
 
 def test_logits_are_float32_rows_of_labels(toy: Session) -> None:
