@@ -72,11 +72,11 @@ def _against(own: Chosen, others: Chosen, truth: Floats, score: Floats) -> float
     return auroc(truth[both], score[both]) if others.any() else float("nan")
 
 
-def worst_ratio(groups: dict[str, Fairness]) -> tuple[str, float] | None:
-    """The group with the highest false-positive rate, and how many times the mean over groups that is."""
+def worst_ratio(groups: dict[str, Fairness]) -> list[str | float] | None:
+    """The group with the highest false-positive rate, and how many times the mean over groups that is; as a bundle holds it."""
     rates = {group: float(figures["false_positive_rate"]) for group, figures in groups.items()}
     mean = float(np.mean(list(rates.values()))) if rates else 0.0
     if not mean:
         return None
     worst = max(rates, key=rates.__getitem__)
-    return worst, round(rates[worst] / mean, 2)
+    return [worst, round(rates[worst] / mean, 2)]
