@@ -18,6 +18,8 @@ pytestmark = pytest.mark.broker
 
 JOBS = 300
 TEXTS = ("hello friend", "you idiot", "this is shit")
+CANARIES = {"LLMOS_CANARY_EVERY_S": "3600", "LLMOS_CANARY_WITHIN_S": "120", "LLMOS_CANARY_BAD_TEXT": TEXTS[1]}
+"""One of each kind, and no more while the test runs."""
 OF_PROMETHEUS = {"job", "instance"}
 """Labels that it adds itself."""
 ONLY_ON_A_GPU = {"llmos_gpu_memory_used_bytes", "llmos_gpu_memory_bytes"}
@@ -60,7 +62,7 @@ def scraped(place: Installation) -> Scraped:
     stages = [  # the gateway first: until it has its port, anybody may take it
         place.stage("gateway", LLMOS_METRICS_PORT=str(ports["gateway"]), LLMOS_HTTP_PORT=str(http_port)),
         place.stage("preprocess", LLMOS_METRICS_PORT=str(ports["preprocess"])),
-        place.stage("worker", LLMOS_METRICS_PORT=str(ports["worker"]), LLMOS_CANARY_EVERY_S="1", LLMOS_CANARY_BAD_TEXT=TEXTS[1]),
+        place.stage("worker", LLMOS_METRICS_PORT=str(ports["worker"]), **CANARIES),
     ]
     for stage in stages:
         stage.launch()
@@ -69,7 +71,7 @@ def scraped(place: Installation) -> Scraped:
     _work(place)
     _ask(http_port)
     scraped = Scraped(ports)
-    wait_until(lambda: scraped.value("worker", "llmos_canary_seconds_count"), "a canary's answer")
+    wait_until(lambda: scraped.value("worker", "llmos_canary_seconds_count") == 2, "both canaries' answers")
     return scraped
 
 
@@ -127,13 +129,13 @@ def test_the_figures_are_those_of_the_jobs(scraped: Scraped) -> None:
     assert scraped.value("preprocess", "llmos_jobs_received_total", task="moderation", tenant="default") == jobs
     assert scraped.value("preprocess", "llmos_jobs_replayed_total") == 1
     assert scraped.value("preprocess", "llmos_jobs_dead_total", stage="preprocess", code="unknown_tenant") == 1
-    assert scraped.value("preprocess", "llmos_stage_seconds_count", part="wait") == jobs
+    assert scraped.value("preprocess", "llmos_stage_seconds_count", part="wait") == jobs + 2  # canaries
     assert scraped.value("worker", "llmos_jobs_done_total", model="toy", tenant="default") == jobs
     assert scraped.value("worker", "llmos_jobs_done_total", verdict="review") == JOBS / 3
     assert scraped.value("worker", "llmos_jobs_dead_total", stage="worker", code="work_corrupt") == 1
-    assert scraped.value("worker", "llmos_stage_seconds_count", part="queue") == jobs
-    assert scraped.value("worker", "llmos_score_count", model="toy", label="insult") == jobs
-    assert scraped.value("worker", "llmos_score_bucket", model="toy", label="profanity", le="0.5") == jobs - JOBS / 3
+    assert scraped.value("worker", "llmos_stage_seconds_count", part="queue") == jobs + 2
+    assert scraped.value("worker", "llmos_score_count", model="toy", label="insult") == jobs + 2
+    assert scraped.value("worker", "llmos_score_bucket", model="toy", label="profanity", le="0.5") == jobs + 2 - JOBS / 3
     assert scraped.value("worker", "llmos_batch_rows_total", model="toy") >= jobs
 
 

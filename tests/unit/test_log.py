@@ -36,6 +36,18 @@ def _as_before() -> Iterator[None]:
         logging.getLogger(name).setLevel(before)
 
 
+@pytest.fixture(autouse=True)
+def _untouched_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process finds them: other tests may have given them levels and handlers."""
+    for name in LIBRARIES:
+        logger = logging.getLogger(name)
+        monkeypatch.setattr(logger, "handlers", [])
+        monkeypatch.setattr(logger, "propagate", True)
+        monkeypatch.setattr(logger, "disabled", False)
+        monkeypatch.setattr(logger, "level", logging.NOTSET)
+    logging.getLogger().manager._clear_cache()
+
+
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
     """What was logged since it was last asked, a line each."""
