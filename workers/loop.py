@@ -1,8 +1,7 @@
 """Consume, run, produce, commit, for one model. A chunk is committed when everything it led to is confirmed.
 
-Two chunks at most are under way: one is computed in the executor, and the next waits there, so that the model need not wait
-while the results of the last are delivered and committed. They are finished in order, so "the finished prefix is committed" needs
-no bookkeeping.
+While a chunk is computed in the executor, the next is fetched and decoded here. Chunks are finished in order, so "the finished
+prefix is committed" needs no bookkeeping.
 
 Two habits of kafka-python matter. It calls the listener on its own thread, where only `commit_async` may be used. And a
 partition that stays ours over a rebalance keeps its position: what was fetched and is thrown away would never come again, so
@@ -175,9 +174,13 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._finish_one()
 
     def _settle(self) -> Offsets:
-        """Wait for the oldest chunk and deliver what it led to; returns what to commit now."""
-        self.deliver(self._result(self._under_way.oldest()))
-        return self._under_way.finished()
+        """Wait for the oldest chunk, if any, and deliver what it led to; returns what to commit now."""
+        oldest = self._under_way.oldest()
+        if oldest is None:
+            return {}
+        chunk, outgoing = oldest
+        self.deliver(self._result(outgoing))
+        return self._under_way.finished(chunk)
 
     def compute(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
         """Score `records` in the executor, and wait for it."""
@@ -195,6 +198,8 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def commit(self, offsets: Offsets) -> None:
         """Commit; quietly given up where a partition is no longer ours."""
+        if not offsets:
+            return
         try:
             self.consumer.commit(_for_kafka(offsets))
             self.commits += 1

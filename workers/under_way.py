@@ -1,6 +1,10 @@
-"""The chunks that are under way: which records, whose offsets, and what to commit for them. Pure bookkeeping."""
+"""The chunks that are under way: which records, whose offsets, and what to commit for them. Pure bookkeeping.
 
-from collections import deque
+kafka-python may revoke partitions on its own thread while ours waits for the same chunk: both may finish it, and each only what
+it has delivered.
+"""
+
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -11,8 +15,8 @@ from kafka import TopicPartition
 from pipeline.outgoing import Outgoing
 from workers.attempts import Marker
 
-CHUNKS_MAX: Final = 2
-"""One is computed, and the next waits for the model."""
+CHUNKS_MAX: Final = 1
+"""More would spare the model its waits for deliveries and commits; that is not proved yet (`tests/acceptance/chaos.py`)."""
 
 Offsets = Mapping[TopicPartition, tuple[int, str]]
 """What to commit: offset and metadata a partition."""
@@ -39,30 +43,36 @@ class Chunk:
 
 
 class UnderWay:
-    """Chunks in the order in which they are to be finished, each with what it will lead to."""
+    """Chunks in the order in which they are to be finished, each with what it will lead to. Any thread may call it."""
 
     def __init__(self) -> None:
-        self._chunks: deque[tuple[Chunk, Future[list[Outgoing]]]] = deque()
-        self.records: Sequence[Any] = ()
-        """Of all chunks; any thread may read it."""
+        self._lock = threading.Lock()
+        self._chunks: tuple[tuple[Chunk, Future[list[Outgoing]]], ...] = ()
 
     def __len__(self) -> int:
         return len(self._chunks)
 
+    @property
+    def records(self) -> Sequence[Any]:
+        """Of all chunks."""
+        return [record for chunk, _ in self._chunks for record in chunk.records]
+
     def add(self, chunk: Chunk, outgoing: Future[list[Outgoing]]) -> None:
         """`chunk` is computed after the others."""
-        self._chunks.append((chunk, outgoing))
-        self._tell()
+        with self._lock:
+            self._chunks = (*self._chunks, (chunk, outgoing))
 
-    def oldest(self) -> Future[list[Outgoing]]:
-        """What the chunk that is finished next leads to."""
-        return self._chunks[0][1]
+    def oldest(self) -> tuple[Chunk, Future[list[Outgoing]]] | None:
+        """The chunk that is finished next, and what it leads to."""
+        chunks = self._chunks
+        return chunks[0] if chunks else None
 
-    def finished(self) -> Offsets:
-        """The oldest is delivered: forget it; returns what to commit, with the marks of those that follow it."""
-        done, _ = self._chunks.popleft()
-        self._tell()
-        marked = {partition: Marker(end).dump() for chunk, _ in self._chunks for partition, end in chunk.ends.items()}
+    def finished(self, done: Chunk) -> Offsets:
+        """`done` is delivered: forget it; returns what to commit, with the marks of those that follow it."""
+        with self._lock:
+            self._chunks = tuple((chunk, outgoing) for chunk, outgoing in self._chunks if chunk is not done)
+            following = self._chunks
+        marked = {partition: Marker(end).dump() for chunk, _ in following for partition, end in chunk.ends.items()}
         return {partition: (end, marked.get(partition, "")) for partition, end in done.ends.items()}
 
     def marks(self, chunk: Chunk) -> Offsets:
@@ -77,14 +87,11 @@ class UnderWay:
 
     def clear(self) -> None:
         """Forget all."""
-        self._chunks.clear()
-        self._tell()
+        with self._lock:
+            self._chunks = ()
 
     def _begins(self) -> dict[TopicPartition, int]:
         return {partition: begin for chunk, _ in reversed(self._chunks) for partition, begin in chunk.begins.items()}
-
-    def _tell(self) -> None:
-        self.records = tuple(record for chunk, _ in self._chunks for record in chunk.records)
 
 
 def _failed(outgoing: Future[list[Outgoing]]) -> bool:
