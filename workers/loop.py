@@ -1,7 +1,7 @@
 """Consume, run, produce, commit, for one model. A chunk is committed when everything it led to is confirmed.
 
-While a chunk is computed in the executor, the next is fetched and decoded here. Chunks are finished in order, so "the finished
-prefix is committed" needs no bookkeeping.
+While a chunk is computed in the executor, the next is fetched and decoded here. One chunk is under way at a time, so
+"the finished prefix is committed" needs no bookkeeping.
 
 Two habits of kafka-python matter. It calls the listener on its own thread, where only `commit_async` may be used. And a
 partition that stays ours over a rebalance keeps its position: what was fetched and is thrown away would never come again, so
@@ -11,9 +11,10 @@ it is put back.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from kafka import KafkaConsumer, TopicPartition
@@ -36,7 +37,6 @@ from schemas.errors import ConfigurationError, FatalError, MessageError, Transie
 from schemas.work import Source, unpack
 from workers.attempts import Marker, load_marker
 from workers.score import WorkRecord
-from workers.under_way import CHUNKS_MAX, Chunk, Offsets, UnderWay, partition_of
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS: Final = 200
@@ -48,6 +48,9 @@ _LOOK_S: Final = 0.5
 """How soon a stopping process notices that its time is over while a model runs."""
 _LOST: Final = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 """The partition belongs to somebody else now, who does the work again: no error."""
+
+Offsets = Mapping[TopicPartition, tuple[int, str]]
+"""What to commit: offset and metadata a partition."""
 
 
 class OutOfTimeError(TransientError):
@@ -68,11 +71,20 @@ class Recover(Protocol):
         """Work on `partition` from `offset` until the marked records are done, and commit."""
 
 
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A chunk in the executor, from `begins` to `ends`, the offsets to commit when it is done."""
+
+    outgoing: Future[list[Outgoing]]
+    begins: Mapping[TopicPartition, int]
+    ends: Mapping[TopicPartition, int]
+
+
 class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     """`run` until `stop`; raises TransientError where Kafka gave up, and whatever the scorer raises: nothing committed then.
 
     `assigned` are the partitions of the last assignment, also while a rejoin is under way; `commits` counts: both are for the
-    watchdog. `recovering` is what the recovery works on.
+    watchdog. `in_hand` are the records that are being worked on: for Prometheus.
     """
 
     def __init__(
@@ -92,20 +104,15 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self.stopping = False
         self.assigned: frozenset[TopicPartition] = frozenset()
         self.commits = 0
-        self.recovering: Sequence[Any] = ()
+        self.in_hand: Sequence[Any] = ()
         self._recover = recover
         self._chunk_tokens = chunk_tokens
         self._executor = executor
         self._on_assigned = on_assigned
         self._fetched: deque[Any] = deque()
-        self._under_way = UnderWay()
+        self._under_way: _UnderWay | None = None
         self._unchecked: set[TopicPartition] = set()
         self._stop_by: float | None = None
-
-    @property
-    def in_hand(self) -> Sequence[Any]:
-        """The records that are being worked on."""
-        return [*self._under_way.records, *self.recovering]
 
     def stop(self, grace_s: float | None = None) -> None:
         """Finish what is under way, then return from `run`; callable from a signal handler.
@@ -123,7 +130,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.subscribe([topic], listener=self)
             while not self.stopping:
                 self._step()
-            self._finish_all()
+            self._finish()
         except KafkaError as error:
             self._blame_nobody()
             raise _ours(error) from error
@@ -131,7 +138,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._blame_nobody()
             raise
         finally:
-            self._under_way.clear()  # closing the consumer revokes its partitions, and there is nothing to finish then
+            self._under_way = None  # closing the consumer revokes its partitions, and there is nothing to finish then
 
     def _step(self) -> None:
         if not self._fetched:
@@ -139,13 +146,15 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._look_for_deaths()
         records = self._take()
         if not records:
-            self._finish_one()
+            self._finish()
             return
         decoded = [decode_record(record) for record in records]
-        done = self._settle() if len(self._under_way) == CHUNKS_MAX else {}
-        chunk = Chunk.of(records)
-        self.commit({**done, **self._under_way.marks(chunk)})  # before the model sees them
-        self._under_way.add(chunk, self._executor.submit(self.score, decoded))
+        begins = {_partition(record): record.offset for record in reversed(records)}
+        ends = {_partition(record): record.offset + 1 for record in records}
+        marks = {partition: (begins[partition], Marker(end).dump()) for partition, end in ends.items()}
+        self.commit({**self._settle(), **marks})  # before the model sees them
+        self.in_hand = records
+        self._under_way = _UnderWay(self._executor.submit(self.score, decoded), begins, ends)
 
     def _fetch(self, timeout_ms: int) -> list[Any]:
         fetched = options.poll(self.consumer, timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
@@ -162,25 +171,25 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def put_back(self, records: Collection[Any]) -> None:
         """Have `records` come again later: the consumer goes back to the first of each partition that is still ours."""
         for record in reversed(list(records)):
-            if partition_of(record) in self.consumer.assignment():
-                self.consumer.seek(partition_of(record), record.offset)
+            if _partition(record) in self.consumer.assignment():
+                self.consumer.seek(_partition(record), record.offset)
 
-    def _finish_one(self) -> None:
-        if self._under_way:
-            self.commit(self._settle())
-
-    def _finish_all(self) -> None:
-        while self._under_way:
-            self._finish_one()
+    def _finish(self) -> None:
+        """Wait for the chunk under way, deliver, commit."""
+        if done := self._settle():
+            self.commit(done)
 
     def _settle(self) -> Offsets:
-        """Wait for the oldest chunk, if any, and deliver what it led to; returns what to commit now."""
-        oldest = self._under_way.oldest()
-        if oldest is None:
+        """Wait for the chunk under way, if any, and deliver what it led to; returns what to commit now.
+
+        The listener may come while we wait here, on kafka-python's thread: then both deliver the chunk, and commit it alone.
+        """
+        under_way = self._under_way
+        if under_way is None:
             return {}
-        chunk, outgoing = oldest
-        self.deliver(self._result(outgoing))
-        return self._under_way.finished(chunk)
+        self.deliver(self._result(under_way.outgoing))
+        self._under_way, self.in_hand = None, ()
+        return {partition: (end, "") for partition, end in under_way.ends.items()}
 
     def compute(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
         """Score `records` in the executor, and wait for it."""
@@ -198,8 +207,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def commit(self, offsets: Offsets) -> None:
         """Commit; quietly given up where a partition is no longer ours."""
-        if not offsets:
-            return
         try:
             self.consumer.commit(_for_kafka(offsets))
             self.commits += 1
@@ -212,8 +219,9 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.commit(_for_kafka(offsets), timeout_ms=_TAKE_BACK_MS)
 
     def _blame_nobody(self) -> None:
-        if unblamed := self._under_way.unblamed():
-            self.take_back(unblamed)
+        under_way = self._under_way
+        if under_way and not (under_way.outgoing.done() and under_way.outgoing.exception()):
+            self.take_back({partition: (begin, "") for partition, begin in under_way.begins.items()})
 
     def _look_for_deaths(self) -> None:
         while self._unchecked:
@@ -222,11 +230,11 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             committed = self.consumer.committed(partition, metadata=True)
             marker = load_marker(committed.metadata, committed.offset) if committed else None
             if committed and marker:
-                self._finish_all()
+                self._finish()
                 self.put_back(self._fetched)
                 self._fetched.clear()
                 self._recover(self, partition, committed.offset, marker)
-                self.recovering = ()
+                self.in_hand = ()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """New partitions: before they are worked on, see whether somebody died over them."""
@@ -239,9 +247,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish and commit what is under way while the partitions are still ours; heartbeats wait meanwhile."""
         self._unchecked.difference_update(revoked)
-        offsets: dict[TopicPartition, tuple[int, str]] = {}
-        while self._under_way:
-            offsets |= self._settle()
+        offsets = self._settle()
         if not offsets:
             return
         try:
@@ -253,7 +259,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """Too late to commit: somebody else does it again."""
         self._unchecked.difference_update(lost)
-        self._under_way.clear()
+        self._under_way, self.in_hand = None, ()
 
 
 def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 (kafka-python is untyped)
@@ -272,6 +278,10 @@ def _ours(error: KafkaError) -> TransientError | FatalError:
         return ConfigurationError("another process has joined under the same LLMOS_INSTANCE_ID: each needs a name of its own")
     cause = error.__cause__
     return type(cause)(str(cause)) if isinstance(cause, TransientError | FatalError) else failure("Kafka", error)
+
+
+def _partition(record: Any) -> TopicPartition:  # noqa: ANN401
+    return TopicPartition(record.topic, record.partition)
 
 
 def _for_kafka(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -45,7 +45,7 @@ class Recovery:
         loop.put_back(aside.values())
 
     def _work_off(self, loop: Loop, partition: TopicPartition, record: Any, marker: Marker) -> None:  # noqa: ANN401
-        loop.recovering = [record]
+        loop.in_hand = [record]
         decoded = decode_record(record)
         if marker.level == "record" or not isinstance(decoded.batch, WorkBatch):
             _try(loop, partition, marker, decoded)

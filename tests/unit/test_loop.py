@@ -117,19 +117,13 @@ def test_a_lost_device_leaves_its_mark_since_the_text_may_have_done_it() -> None
     assert world.committed().metadata == Marker(1).dump()
 
 
-@pytest.mark.parametrize(
-    ("executor", "marks"),
-    [(Immediately(), [(0, 1), (1, 2), (2, 3)]), (Late(), [(0, 1), (1, 2), (2, 3)])],
-    ids=["early", "late"],
-)
-def test_before_a_chunk_is_computed_its_end_stands_beside_the_unmoved_offset(
-    executor: Executor, marks: list[tuple[int, int]]
-) -> None:
+@EXECUTORS
+def test_before_a_chunk_is_computed_its_end_stands_beside_the_unmoved_offset(executor: Executor) -> None:
     world = World([records("a", "b", "c")], executor=executor, chunk_tokens=1)
     seen: list[tuple[int, str]] = []
     world.kafka.step = lambda name: seen.append(world.committed()[:2]) if name == "score" else None
     assert world.run()
-    assert seen == [(offset, Marker(until).dump()) for offset, until in marks]
+    assert seen == [(0, Marker(1).dump()), (1, Marker(2).dump()), (2, Marker(3).dump())]
 
 
 def test_a_chunk_over_several_partitions_marks_each_where_it_begins() -> None:

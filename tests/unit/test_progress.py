@@ -21,7 +21,7 @@ from pipeline.gateway.progress import ReplyProgress
 from pipeline.preprocess.gate import AckGate
 from pipeline.preprocess.progress import FaustProgress, position_of
 from pipeline.settings import Settings
-from tests.support.loops import TOPIC, Late, World
+from tests.support.loops import TOPIC, World
 from workers.attempts import Marker
 from workers.progress import WorkerProgress
 
@@ -165,7 +165,7 @@ def test_a_worker_in_a_rejoin_keeps_the_partitions_of_its_last_assignment() -> N
 
 
 def test_a_worker_has_in_hand_what_it_works_on_and_nothing_in_the_end() -> None:
-    world = World([[["a"], ["b"]], [["c"]]], chunk_tokens=10_000, executor=Late())
+    world = World([[["a"], ["b"]], [["c"]]], chunk_tokens=10_000)
     world.kafka.topics[TOPIC][0][1] = world.kafka.topics[TOPIC][0][1]._replace(timestamp=7)
     loop = world.loop()
     found = WorkerProgress(loop, lambda: 0, Broker())  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ def test_what_is_recovered_is_in_hand_as_well() -> None:
     world.kafka.step = lambda name: seen.append([record.offset for record in loop.in_hand]) if name == "score" else None
     loop.run(TOPIC)
     assert seen == [[0], [1]]
-    assert not loop.in_hand
+    assert loop.in_hand == ()
 
 
 def test_the_gateway_reads_on_where_its_replies_say() -> None:
