@@ -110,9 +110,8 @@ class Settings(BaseSettings):
     worker_precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
         default="auto", description="auto: int8 on CPU, fp16 on CUDA."
     )
-    worker_threads: Annotated[int, Field(ge=0)] = Field(default=0, description="Threads of one model run; 0: one a core.")
-    worker_spinning: bool = Field(
-        default=False, description="Busy-waiting threads: only where the worker has its cores to itself."
+    worker_threads: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Threads of a model; on the CPU each has a run of its own. 0: one a core."
     )
     worker_arena: bool = Field(
         default=True, description="Keep the memory of one run for the next; without it a worker is smaller and slower."

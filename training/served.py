@@ -38,6 +38,7 @@ class Served:
             pad_id=spec.tokenizer.pad_id,
             tokens_max=BATCH_TOKENS,
             model=spec.name,
+            at_once=self.session.at_once,
         )
 
     def windows(self, texts: Sequence[str]) -> list[list[Window]]:

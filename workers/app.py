@@ -33,7 +33,7 @@ from schemas.results import ModelRef
 from workers.delivery import Deliverer
 from workers.faults import with_failing_tokens, with_faults
 from workers.infer import Inference
-from workers.loop import Loop
+from workers.loop import UNDER_WAY_MAX, Loop
 from workers.progress import WorkerProgress
 from workers.prove import prove, warm_up
 from workers.recovery import Recovery
@@ -72,7 +72,7 @@ def _work(settings: Settings, readiness: Readiness) -> None:
     deliverer = Deliverer(settings)
     _wait_for_topics(deliverer, [topic, *outputs], settings)
     consumer = _consumer(settings, bundle)
-    executor = ThreadPoolExecutor(1, "model")
+    executor = ThreadPoolExecutor(UNDER_WAY_MAX, "score")
     loop = Loop(
         consumer,
         traced(with_faults(scorer.score), settings, tracing),
@@ -117,6 +117,7 @@ def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder, Infer
         pad_id=spec.tokenizer.pad_id,
         tokens_max=settings.worker_batch_tokens,
         model=spec.name,
+        at_once=session.at_once,
     )
     warm_up(inference, bundle)
     prove(inference, bundle, policies.current)

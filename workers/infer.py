@@ -1,11 +1,13 @@
-"""Runs windows through a model so that one bad row costs only itself.
+"""Runs windows through a model, several runs side by side, so that one bad row costs only itself.
 
 A failing run is halved until the failing row is alone. Out of memory halves the token budget instead, which recovers slowly.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -27,14 +29,18 @@ Window = npt.NDArray[np.unsignedinteger]
 
 
 class Inference:
-    """Logits for windows; not thread-safe."""
+    """Logits for windows. Any thread may ask; `at_once` runs of the model, of all who ask, go side by side."""
 
-    def __init__(self, run: Callable[[Ids, Ids], Logits], *, labels: int, pad_id: int, tokens_max: int, model: str) -> None:
+    def __init__(
+        self, run: Callable[[Ids, Ids], Logits], *, labels: int, pad_id: int, tokens_max: int, model: str, at_once: int = 1
+    ) -> None:
         self._run = run
         self._labels = labels
         self._pad_id = pad_id
         self._tokens_max = tokens_max
         self._model = model
+        self._threads = ThreadPoolExecutor(at_once, "run")
+        self._busy = threading.Lock()
         self.budget = tokens_max
         self.runs = 0
         """Runs of the model so far: a sign of life for the watchdog."""
@@ -46,8 +52,9 @@ class Inference:
         Raises TransientError for a lost device, and where there is no memory for a single window.
         """
         outcome = np.full((len(windows), self._labels), np.nan, np.float32)
-        for rows in plan([len(window) for window in windows], self.budget):
-            self._fill(outcome, rows, windows)
+        longest_first = [*plan([len(window) for window in windows], self.budget)][::-1]  # so that none is left alone at the end
+        for _ in self._threads.map(lambda rows: self._fill(outcome, rows, windows), longest_first):
+            pass
         return outcome
 
     def _fill(self, outcome: Logits, rows: Rows, windows: Sequence[Window]) -> None:
@@ -82,7 +89,8 @@ class Inference:
     def _timed(self, ids: Ids, mask: Ids) -> Logits:
         started = time.perf_counter()
         logits = self._run(ids, mask)
-        self.runs += 1
+        with self._busy:
+            self.runs += 1
         metrics.BATCH_RUN_SECONDS.labels(self._model).observe(time.perf_counter() - started)
         return logits
 
@@ -91,14 +99,16 @@ class Inference:
         if isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY_SIGNS):
             if len(ids) == 1:  # the machine's trouble, not the text's: no window is long
                 raise TransientError(f"out of memory for a single window: {error}") from error
-            self.budget = max(BUDGET_MIN, min(self.budget, ids.size // 2))
-            self._good_runs = 0
+            with self._busy:
+                self.budget = max(BUDGET_MIN, min(self.budget, ids.size // 2))
+                self._good_runs = 0
             _LOG.warning("out of memory: token budget is now %d", self.budget)
         elif isinstance(error, TransientError) or any(sign in text for sign in _DEVICE_SIGNS):
             raise TransientError(f"the device is lost: {error}") from error
 
     def _recover(self) -> None:
-        self._good_runs += 1
-        if self.budget < self._tokens_max and self._good_runs >= RECOVERY_RUNS:
-            self.budget = min(self._tokens_max, self.budget * 5 // 4)
-            self._good_runs = 0
+        with self._busy:
+            self._good_runs += 1
+            if self.budget < self._tokens_max and self._good_runs >= RECOVERY_RUNS:
+                self.budget = min(self._tokens_max, self.budget * 5 // 4)
+                self._good_runs = 0

@@ -1,7 +1,7 @@
 """Consume, run, produce, commit, for one model. A chunk is committed when everything it led to is confirmed.
 
-While a chunk is computed in the executor, the next is fetched and decoded here. One chunk is under way at a time, so
-"the finished prefix is committed" needs no bookkeeping.
+Two chunks at most are under way: while one is delivered and committed, the model works on the other. They are finished in
+order, so "the finished prefix is committed" needs no bookkeeping.
 
 Two habits of kafka-python matter. It calls the listener on its own thread, where only `commit_async` may be used. And a
 partition that stays ours over a rebalance keeps its position: what was fetched and is thrown away would never come again, so
@@ -11,10 +11,9 @@ it is put back.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from kafka import KafkaConsumer, TopicPartition
@@ -37,9 +36,12 @@ from schemas.errors import ConfigurationError, FatalError, MessageError, Transie
 from schemas.work import Source, unpack
 from workers.attempts import Marker, load_marker
 from workers.score import WorkRecord
+from workers.under_way import Chunk, Offsets, UnderWay, partition_of
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS: Final = 200
+UNDER_WAY_MAX: Final = 2
+"""Chunks whose results are not yet delivered; so many threads of the executor are of use."""
 _POLL_RECORDS: Final = 32
 """Records fetched ahead, at most: what a rebalance makes another process do again."""
 _TAKE_BACK_MS: Final = 2_000
@@ -48,9 +50,6 @@ _LOOK_S: Final = 0.5
 """How soon a stopping process notices that its time is over while a model runs."""
 _LOST: Final = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 """The partition belongs to somebody else now, who does the work again: no error."""
-
-Offsets = Mapping[TopicPartition, tuple[int, str]]
-"""What to commit: offset and metadata a partition."""
 
 
 class OutOfTimeError(TransientError):
@@ -69,15 +68,6 @@ class Recover(Protocol):
 
     def __call__(self, loop: "Loop", partition: TopicPartition, offset: int, found: Marker) -> None:
         """Work on `partition` from `offset` until the marked records are done, and commit."""
-
-
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A chunk in the executor, from `begins` to `ends`, the offsets to commit when it is done."""
-
-    outgoing: Future[list[Outgoing]]
-    begins: Mapping[TopicPartition, int]
-    ends: Mapping[TopicPartition, int]
 
 
 class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
@@ -110,7 +100,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._executor = executor
         self._on_assigned = on_assigned
         self._fetched: deque[Any] = deque()
-        self._under_way: _UnderWay | None = None
+        self._under_way = UnderWay(lambda chunk: self.deliver(self._result(chunk.outgoing)))
         self._unchecked: set[TopicPartition] = set()
         self._stop_by: float | None = None
 
@@ -130,7 +120,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.subscribe([topic], listener=self)
             while not self.stopping:
                 self._step()
-            self._finish()
+            self._finish_all()
         except KafkaError as error:
             self._blame_nobody()
             raise _ours(error) from error
@@ -138,23 +128,21 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._blame_nobody()
             raise
         finally:
-            self._under_way = None  # closing the consumer revokes its partitions, and there is nothing to finish then
+            self._under_way.clear()  # closing the consumer revokes its partitions, and there is nothing to finish then
 
     def _step(self) -> None:
         if not self._fetched:
             self._fetched.extend(self._fetch(0 if self._under_way else _POLL_MS))
         self._look_for_deaths()
         records = self._take()
-        if not records:
-            self._finish()
-            return
-        decoded = [decode_record(record) for record in records]
-        begins = {_partition(record): record.offset for record in reversed(records)}
-        ends = {_partition(record): record.offset + 1 for record in records}
-        marks = {partition: (begins[partition], Marker(end).dump()) for partition, end in ends.items()}
-        self.commit({**self._settle(), **marks})  # before the model sees them
-        self.in_hand = records
-        self._under_way = _UnderWay(self._executor.submit(self.score, decoded), begins, ends)
+        done = self._under_way.settle() if not records or len(self._under_way) == UNDER_WAY_MAX else {}
+        self.in_hand = [*self._under_way.records(), *records]
+        if records:
+            decoded = [decode_record(record) for record in records]
+            self.commit({**done, **self._under_way.marks(records)})  # before the model sees them
+            self._under_way.add(Chunk(records, self._executor.submit(self.score, decoded)))
+        elif done:
+            self.commit(done)
 
     def _fetch(self, timeout_ms: int) -> list[Any]:
         fetched = options.poll(self.consumer, timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
@@ -171,25 +159,13 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def put_back(self, records: Collection[Any]) -> None:
         """Have `records` come again later: the consumer goes back to the first of each partition that is still ours."""
         for record in reversed(list(records)):
-            if _partition(record) in self.consumer.assignment():
-                self.consumer.seek(_partition(record), record.offset)
+            with suppress(KeyError, ValueError):  # it is not ours any more
+                self.consumer.seek(partition_of(record), record.offset)
 
-    def _finish(self) -> None:
-        """Wait for the chunk under way, deliver, commit."""
-        if done := self._settle():
+    def _finish_all(self) -> None:
+        if done := self._under_way.settle_all():
             self.commit(done)
-
-    def _settle(self) -> Offsets:
-        """Wait for the chunk under way, if any, and deliver what it led to; returns what to commit now.
-
-        The listener may come while we wait here, on kafka-python's thread: then both deliver the chunk, and commit it alone.
-        """
-        under_way = self._under_way
-        if under_way is None:
-            return {}
-        self.deliver(self._result(under_way.outgoing))
-        self._under_way, self.in_hand = None, ()
-        return {partition: (end, "") for partition, end in under_way.ends.items()}
+        self.in_hand = ()
 
     def compute(self, records: Sequence[WorkRecord]) -> list[Outgoing]:
         """Score `records` in the executor, and wait for it."""
@@ -219,18 +195,17 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.commit(_for_kafka(offsets), timeout_ms=_TAKE_BACK_MS)
 
     def _blame_nobody(self) -> None:
-        under_way = self._under_way
-        if under_way and not (under_way.outgoing.done() and under_way.outgoing.exception()):
-            self.take_back({partition: (begin, "") for partition, begin in under_way.begins.items()})
+        if begins := self._under_way.blameless():
+            self.take_back(begins)
 
     def _look_for_deaths(self) -> None:
-        while self._unchecked:
-            partition = min(self._unchecked)
-            self._unchecked.discard(partition)  # first: during recovery it may be assigned anew
+        while unchecked := sorted(self._unchecked):
+            self._finish_all()  # first: the marker may be our own
+            partition = unchecked[0]
+            self._unchecked.discard(partition)  # during recovery it may be assigned anew
             committed = self.consumer.committed(partition, metadata=True)
             marker = load_marker(committed.metadata, committed.offset) if committed else None
             if committed and marker:
-                self._finish()
                 self.put_back(self._fetched)
                 self._fetched.clear()
                 self._recover(self, partition, committed.offset, marker)
@@ -247,7 +222,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish and commit what is under way while the partitions are still ours; heartbeats wait meanwhile."""
         self._unchecked.difference_update(revoked)
-        offsets = self._settle()
+        offsets = self._under_way.settle_all()
         if not offsets:
             return
         try:
@@ -257,9 +232,8 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             _LOG.info("not committed, the work will be done again: %r", error)
 
     async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
-        """Too late to commit: somebody else does it again."""
+        """Somebody else has them by now. What is under way stays so: its results may be repeated, but none is ever skipped."""
         self._unchecked.difference_update(lost)
-        self._under_way, self.in_hand = None, ()
 
 
 def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 (kafka-python is untyped)
@@ -278,10 +252,6 @@ def _ours(error: KafkaError) -> TransientError | FatalError:
         return ConfigurationError("another process has joined under the same LLMOS_INSTANCE_ID: each needs a name of its own")
     cause = error.__cause__
     return type(cause)(str(cause)) if isinstance(cause, TransientError | FatalError) else failure("Kafka", error)
-
-
-def _partition(record: Any) -> TopicPartition:  # noqa: ANN401
-    return TopicPartition(record.topic, record.partition)
 
 
 def _for_kafka(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -4,6 +4,7 @@ In: int64 ids and mask [rows, tokens]. Out: float32 logits [rows, labels].
 """
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -39,11 +40,12 @@ Logits = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open graph; `file` says which of the bundle's, `provider` what really runs it."""
+    """An open graph: `file` of the bundle, which `provider` really runs, `at_once` runs of it side by side."""
 
     graph: ort.InferenceSession
     file: ModelFile
     provider: str
+    at_once: int
 
     def run(self, ids: Ids, mask: Ids) -> Logits:
         """Logits [rows, labels]; raises whatever ONNX Runtime raises."""
@@ -57,11 +59,11 @@ def open_session(bundle: Bundle, settings: Settings) -> Session:
     file = _choose(bundle, settings.worker_precision, device)
     path = verify_file(bundle, file.file, file.sha256)
     try:
-        graph = ort.InferenceSession(str(path), _options(settings), providers=_providers(device, settings))
+        graph = ort.InferenceSession(str(path), _options(device, settings), providers=_providers(device, settings))
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise BundleError(f"model bundle {bundle.folder}: {file.file} cannot be opened: {error}") from error
     _check(graph, bundle, file)
-    session = Session(graph, file, graph.get_providers()[0])
+    session = Session(graph, file, graph.get_providers()[0], _threads(settings) if device == "cpu" else 1)
     if settings.worker_provider == "cuda" and session.provider != _PROVIDERS["cuda"]:
         raise ConfigurationError(f"CUDA was asked for, but ONNX Runtime fell back to {session.provider}")
     metrics.PROVIDER.labels(bundle.manifest.name, session.provider, file.precision).set(1)
@@ -90,14 +92,20 @@ def _choose(bundle: Bundle, wanted: str, device: str) -> ModelFile:
     raise ConfigurationError(f"model {bundle.manifest.name} has no {wanted} graph; it has: {', '.join(by_precision)}")
 
 
-def _options(settings: Settings) -> ort.SessionOptions:
+def _threads(settings: Settings) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return settings.worker_threads or cores
+
+
+def _options(device: str, settings: Settings) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = settings.worker_threads
+    # On a CPU each thread has a run of its own: threads of one run wait for the slowest at every step, on shared cores above all.
+    options.intra_op_num_threads = 1 if device == "cpu" else settings.worker_threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = _OPTIMIZATION[settings.worker_graph_optimization]
     options.enable_cpu_mem_arena = settings.worker_arena
     options.log_severity_level = 3  # errors only: it warns of every provider that is not there
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.worker_spinning)))
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 

@@ -39,7 +39,7 @@ class Device(Session):
 def open_device(bundle: Bundle, settings: Settings) -> Session:
     """What a worker opens in place of its model."""
     session = open_session(bundle, settings)
-    return Device(session.graph, session.file, session.provider, int(os.environ[VARIABLE]), threading.Lock())
+    return Device(session.graph, session.file, session.provider, session.at_once, int(os.environ[VARIABLE]), threading.Lock())
 
 
 def main() -> int:

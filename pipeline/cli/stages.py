@@ -31,7 +31,7 @@ def worker(
     instance_id: Instance = None,
     model: Annotated[str | None, typer.Option(help="The bundle to serve (LLMOS_WORKER_MODEL).")] = None,
     provider: Annotated[str | None, typer.Option(help="auto, cpu or cuda (LLMOS_WORKER_PROVIDER).")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of one model run; 0: one a core (LLMOS_WORKER_THREADS).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the model; 0: one a core (LLMOS_WORKER_THREADS).")] = None,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C, then drain.
 

@@ -1,6 +1,8 @@
 """Inference: a bad row costs itself alone, memory trouble costs the budget, device trouble and bugs are loud."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,8 @@ def echo(ids: Any, mask: Any) -> Any:
     return np.stack([ids[:, 0], mask.sum(axis=1)], axis=1).astype(np.float32)
 
 
-def inference(run: Callable[[Any, Any], Any], tokens_max: int = 1024) -> Inference:
-    return Inference(run, labels=2, pad_id=1, tokens_max=tokens_max, model="toy")
+def inference(run: Callable[[Any, Any], Any], tokens_max: int = 1024, at_once: int = 1) -> Inference:
+    return Inference(run, labels=2, pad_id=1, tokens_max=tokens_max, model="toy", at_once=at_once)
 
 
 def windows(tokens: Sequence[int], length: int = 16) -> list[Any]:
@@ -42,10 +44,26 @@ def failing(error: Exception, when: Callable[[Any], bool]) -> tuple[Callable[[An
     return run, shapes
 
 
-@given(st.lists(st.tuples(st.integers(2, 99), st.integers(1, 90)), min_size=1, max_size=40))
-def test_logits_come_back_in_the_order_of_the_windows(rows: list[tuple[int, int]]) -> None:
+@given(st.lists(st.tuples(st.integers(2, 99), st.integers(1, 90)), min_size=1, max_size=40), st.integers(1, 4))
+def test_logits_come_back_in_the_order_of_the_windows(rows: list[tuple[int, int]], at_once: int) -> None:
     given_windows = [np.full(length, token, np.uint16) for token, length in rows]
-    assert inference(echo).logits(given_windows).tolist() == [[token, length] for token, length in rows]
+    assert inference(echo, tokens_max=64, at_once=at_once).logits(given_windows).tolist() == [
+        [token, length] for token, length in rows
+    ]
+
+
+def test_so_many_runs_go_side_by_side_whoever_asks() -> None:
+    meeting = Barrier(3)
+
+    def run(ids: Any, mask: Any) -> Any:
+        meeting.wait(30)  # breaks where fewer come at a time
+        return echo(ids, mask)
+
+    found = inference(run, tokens_max=16, at_once=3)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(found.logits, [windows([2, 3]), windows([4, 5, 6, 7])])
+    assert (first[:, 0].tolist(), second[:, 0].tolist()) == ([2, 3], [4, 5, 6, 7])
+    assert found.runs == 6
 
 
 def test_padding_is_masked_and_holds_the_pad_id() -> None:

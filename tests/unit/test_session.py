@@ -162,6 +162,12 @@ def test_auto_tries_cuda_only_where_the_driver_is(
     assert session_module._device("auto") == device
 
 
+@pytest.mark.parametrize(("threads", "at_once"), [(3, 3), (0, len(os.sched_getaffinity(0)))])
+def test_on_a_cpu_each_thread_has_a_run_of_its_own(bundle: Bundle, threads: int, at_once: int) -> None:
+    opened = open_session(bundle, Settings(worker_provider="cpu", worker_threads=threads))
+    assert (opened.at_once, opened.graph.get_session_options().intra_op_num_threads) == (at_once, 1)
+
+
 def test_what_really_runs_is_in_the_metrics(bundle: Bundle) -> None:
     open_session(bundle, Settings(worker_provider="cpu"))
     gauge = metrics.PROVIDER.labels(NAME, "CPUExecutionProvider", "fp32")
