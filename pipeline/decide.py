@@ -1,7 +1,7 @@
 """From raw scores to a verdict: calibrate, compare with the policy, heed its word lists. Pure."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,26 @@ def decide(
     raw: Floats, scores: Floats, labels: Sequence[LabelSpec], policy: Policy, language: str, words: WordHits | None = None
 ) -> tuple[Verdict, list[LabelRow]]:
     """The verdict over one text's scores [labels] and its word hits, and each label's part in it."""
-    names, rounded = [label.name for label in labels], scores.round(DIGITS).tolist()
-    verdict, asked = judge(zip(names, rounded, strict=True), policy, language, words)
-    rows = zip(names, raw.round(DIGITS).tolist(), rounded, asked, strict=True)
+    return decide_rounded(rounded(raw), rounded(scores), [label.name for label in labels], policy, language, words)
+
+
+def rounded(scores: Floats) -> list[Any]:
+    """The same as plain lists; of many texts at once, since one alone takes numpy nearly as long."""
+    plain: list[Any] = scores.round(DIGITS).tolist()
+    return plain
+
+
+def decide_rounded(
+    raw: Sequence[float],
+    scores: Sequence[float],
+    names: Sequence[str],
+    policy: Policy,
+    language: str,
+    words: WordHits | None = None,
+) -> tuple[Verdict, list[LabelRow]]:
+    """`decide` for scores that are rounded, of labels with these names."""
+    verdict, asked = judge(zip(names, scores, strict=True), policy, language, words)
+    rows = zip(names, raw, scores, asked, strict=True)
     return verdict, [
         {"label": name, "raw_score": raw_score, "score": score, "over_threshold": wanted is not Verdict.ALLOW}
         for name, raw_score, score, wanted in rows

@@ -28,6 +28,16 @@ def probabilities(logits: npt.NDArray[np.float32], head: Literal["sigmoid", "sof
     return shares
 
 
+def fold_all(windows: Floats, lengths: Sequence[Sequence[int]], labels: Sequence[LabelSpec]) -> Floats:
+    """One row of scores a text from the windows [windows, labels] of all, text after text; `lengths` are those of each text's."""
+    ends = np.cumsum([len(each) for each in lengths])
+    starts = ends - [len(each) for each in lengths]
+    scores: Floats = windows[starts]  # which is all there is to it for nearly every text
+    for text in np.flatnonzero(ends - starts > 1).tolist():
+        scores[text] = fold(windows[starts[text] : ends[text]], np.array(lengths[text]), labels)
+    return scores
+
+
 def fold(windows: Floats, lengths: npt.NDArray[np.integer], labels: Sequence[LabelSpec]) -> Floats:
     """One score a label from the windows [windows, labels] of one text, each label by its own rule."""
     if len(windows) == 1:
@@ -48,7 +58,6 @@ def _divide_odds(scores: Floats, by: int) -> Floats:
     return divided
 
 
-def tokens_covered(lengths: npt.NDArray[np.integer], spec: WindowSpec) -> int:
+def tokens_covered(lengths: Sequence[int], spec: WindowSpec) -> int:
     """Distinct tokens that the windows of one text hold, counted from the windows themselves."""
-    content = lengths.astype(np.int64) - FRAME
-    return int(content.sum()) - spec.overlap * (len(content) - 1)
+    return sum(lengths) - FRAME * len(lengths) - spec.overlap * (len(lengths) - 1)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Final
 
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 
 from pipeline import metrics
 from pipeline.decide import LabelRow
@@ -117,13 +118,13 @@ class Recorder:
             "job_id": job.job_id,
             "task": job.task,
             "tenant": job.tenant,
-            "verdict": scored.verdict,
+            "verdict": str(scored.verdict),
             "labels": scored.labels,
             "signals": item.signals,
             **words,
             "language": item.language,
             "model": self._model_row,
-            "policy": scored.policy,
+            "policy": vars(scored.policy),
             "tokenizer_sha256": self._tokenizer_sha256,
             "coverage": {"tokens_total": item.tokens_total, "tokens_scored": scored.tokens_scored, "windows": scored.windows},
             "created_at": job.created_at,
@@ -135,6 +136,12 @@ class Recorder:
                 "queue_ms": float(scored.started_ms - scored.packed_ms),
                 "infer_ms": float(now_ms - scored.started_ms),
                 "total_ms": float(now_ms - item.accepted_ms),
-                "completed_at": timestamp_from_ms(now_ms),
+                "completed_at": _written(now_ms),
             },
         }
+
+
+@lru_cache(1)  # many results are of the same millisecond
+def _written(unix_ms: int) -> str:
+    written: str = to_jsonable_python(timestamp_from_ms(unix_ms))
+    return written

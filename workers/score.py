@@ -6,12 +6,14 @@ windows → logits → probabilities → folded → calibrated → verdict, with
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from math import isfinite
 
 import numpy as np
 
 from pipeline import metrics
 from pipeline.bundles import Bundle
-from pipeline.decide import calibrate, decide
+from pipeline.decide import calibrate, decide_rounded, rounded
 from pipeline.outgoing import Outgoing
 from pipeline.policies import LoadedPolicy, policy_of
 from pipeline.policy_book import PolicyBook
@@ -20,7 +22,7 @@ from schemas.codes import Code
 from schemas.errors import MessageError
 from schemas.policies import WordHits
 from schemas.work import Source, WorkBatch, WorkItem
-from workers.fold import Floats, fold, probabilities, tokens_covered
+from workers.fold import Floats, fold_all, probabilities, tokens_covered
 from workers.infer import Inference, Window
 from workers.results import Recorder, Scored
 
@@ -39,9 +41,11 @@ class WorkRecord:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    record: WorkRecord
     item: WorkItem
     windows: list[Window]
+    lengths: list[int]
+    packed_ms: int
+    attempt: int
 
 
 class Scorer:
@@ -61,6 +65,7 @@ class Scorer:
         self._recorder = recorder
         self._clock_ms = clock_ms
         spec = bundle.manifest
+        self._names = [label.name for label in spec.labels]
         self._spread = metrics.SCORE.columns(*((spec.name, label.name) for label in spec.labels))
         self._parts = metrics.STAGE_SECONDS.columns(("queue",), ("infer",))
 
@@ -68,21 +73,29 @@ class Scorer:
         """What the records lead to, every job exactly once; raises TransientError for a lost device."""
         policies = self._policies.refresh()
         started_ms = self._clock_ms()
-        outgoing = [out for record in records for out in self._refused(record)]
-        jobs = [job for record in records if not self._why_not(record) for job in _jobs(record)]
+        outgoing: list[Outgoing] = []
+        jobs: list[_Job] = []
+        for record in records:
+            if (error := self._why_not(record)) is None:
+                jobs.extend(_jobs(record))
+            else:
+                outgoing.extend(self._refused(record, error))
         if jobs:
-            raw = self._raw_scores(jobs)
-            scores = calibrate(raw, self._manifest.labels)
-            self._spread.observe(scores)
-            for job, one_raw, one_score in zip(jobs, raw, scores, strict=True):
-                outgoing.extend(self._finish(job, policies, one_raw, one_score, started_ms))
+            outgoing.extend(self._judged(jobs, policies, started_ms))
             self._measure(jobs, started_ms)
         return outgoing
 
+    def _judged(self, jobs: Sequence[_Job], policies: Mapping[str, LoadedPolicy], started_ms: int) -> Iterator[Outgoing]:
+        raw = self._raw_scores(jobs)
+        scores = calibrate(raw, self._manifest.labels)
+        self._spread.observe(scores)
+        for job, one_raw, one_score in zip(jobs, rounded(raw), rounded(scores), strict=True):
+            yield from self._finish(job, policies, one_raw, one_score, started_ms)
+
     def _measure(self, jobs: Sequence[_Job], started_ms: int) -> None:
         infer_ms = self._clock_ms() - started_ms
-        spent_ms = [(started_ms - _packed_ms(job), infer_ms) for job in jobs]
-        self._parts.observe(np.divide(spent_ms, 1000))
+        queue_ms = started_ms - np.array([job.packed_ms for job in jobs])
+        self._parts.observe(np.column_stack((queue_ms, np.full_like(queue_ms, infer_ms))) / 1000)
 
     def _why_not(self, record: WorkRecord) -> MessageError | None:
         if isinstance(record.batch, MessageError):
@@ -94,10 +107,7 @@ class Scorer:
             return MessageError(Code.WORK_CORRUPT, f"a token id is beyond the vocabulary of {spec.vocabulary_size:,}")
         return None
 
-    def _refused(self, record: WorkRecord) -> Iterator[Outgoing]:
-        error = self._why_not(record)
-        if error is None:
-            return
+    def _refused(self, record: WorkRecord, error: MessageError) -> Iterator[Outgoing]:
         if isinstance(record.batch, MessageError):
             yield from self._recorder.bury_record(record.source, record.value, error, record.tried)
             return
@@ -107,38 +117,30 @@ class Scorer:
     def _raw_scores(self, jobs: Sequence[_Job]) -> Floats:
         logits = self._inference.logits([window for job in jobs for window in job.windows])
         windows = probabilities(logits, self._manifest.head)
-        ends = np.cumsum([len(job.windows) for job in jobs])
-        parts = np.split(windows, ends[:-1])
-        return np.stack(
-            [
-                fold(part, np.array([len(window) for window in job.windows]), self._manifest.labels)
-                for job, part in zip(jobs, parts, strict=True)
-            ]
-        )
+        return fold_all(windows, [job.lengths for job in jobs], self._manifest.labels)
 
     def _finish(
-        self, job: _Job, policies: Mapping[str, LoadedPolicy], raw: Floats, scores: Floats, started_ms: int
+        self, job: _Job, policies: Mapping[str, LoadedPolicy], raw: Sequence[float], scores: Sequence[float], started_ms: int
     ) -> Iterator[Outgoing]:
-        if not np.isfinite(raw).all():
+        if not all(map(isfinite, raw)):
             failed = MessageError(Code.INFERENCE_FAILED, "the model failed on this text alone")
-            return self._recorder.bury(job.item, failed, job.record.attempt)
+            return self._recorder.bury(job.item, failed, job.attempt)
         try:
             loaded = policy_of(policies, job.item.job.tenant)
         except MessageError as error:
-            return self._recorder.bury(job.item, error, job.record.attempt)
+            return self._recorder.bury(job.item, error, job.attempt)
         words = _words(job.item, loaded)
-        verdict, labels = decide(raw, scores, self._manifest.labels, loaded.policy, job.item.language, words)
-        covered = tokens_covered(np.array([len(window) for window in job.windows]), self._manifest.windows)
+        verdict, labels = decide_rounded(raw, scores, self._names, loaded.policy, job.item.language, words)
         scored = Scored(
             item=job.item,
             verdict=verdict,
             labels=labels,
             words=words,
             policy=loaded.ref,
-            tokens_scored=covered,
+            tokens_scored=tokens_covered(job.lengths, self._manifest.windows),
             windows=len(job.windows),
-            attempt=job.record.attempt,
-            packed_ms=_packed_ms(job),
+            attempt=job.attempt,
+            packed_ms=job.packed_ms,
             started_ms=started_ms,
         )
         return self._recorder.results(scored)
@@ -153,15 +155,13 @@ def _words(item: WorkItem, loaded: LoadedPolicy) -> WordHits | None:
     return loaded.phrases.find(normalise(item.job.text).text)
 
 
-def _packed_ms(job: _Job) -> int:
-    assert isinstance(job.record.batch, WorkBatch), "refused records hold no jobs"
-    return job.record.batch.description.packed_ms
-
-
 def _jobs(record: WorkRecord) -> Iterator[_Job]:
     assert isinstance(record.batch, WorkBatch), "refused records hold no jobs"
-    windows = np.split(record.batch.tokens, np.cumsum(record.batch.lengths, dtype=np.int64)[:-1])
+    batch, description = record.batch, record.batch.description
+    lengths = batch.lengths.tolist()
+    windows = [batch.tokens[end - length : end] for end, length in zip(accumulate(lengths), lengths, strict=True)]
     at = 0
-    for item, count in zip(record.batch.description.items, record.batch.windows.tolist(), strict=True):
-        yield _Job(record, item, windows[at : at + count])
+    for item, count in zip(description.items, batch.windows.tolist(), strict=True):
+        of_job = slice(at, at + count)
+        yield _Job(item, windows[of_job], lengths[of_job], description.packed_ms, record.attempt)
         at += count

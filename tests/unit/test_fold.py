@@ -1,5 +1,7 @@
 """Folding: from logits of windows to scores of texts, each text on its own."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.preprocess.tokenise import cut_windows
 from schemas.bundles import LabelSpec, WindowSpec
-from workers.fold import FRAME, fold, probabilities, tokens_covered
+from workers.fold import FRAME, fold, fold_all, probabilities, tokens_covered
 
 MAX = LabelSpec(name="threat", description="", fold="max", grade="weak")
 CORRECTED = LabelSpec(name="insult", description="", fold="corrected_max", grade="weak")
@@ -71,6 +73,14 @@ def test_softmax_adds_up_to_one_and_sigmoid_looks_at_each_label_alone() -> None:
     ]
 
 
+@given(st.lists(st.lists(st.integers(3, 128), min_size=1, max_size=4), min_size=1, max_size=12), st.randoms())
+def test_texts_are_folded_together_as_each_is_alone(texts: list[list[int]], random: Random) -> None:
+    windows = [np.array([[random.random() for _ in range(3)] for _ in lengths]) for lengths in texts]
+    labels = [MAX, CORRECTED, MEAN]
+    alone = [fold(part, np.array(lengths), labels).tolist() for part, lengths in zip(windows, texts, strict=True)]
+    assert fold_all(np.concatenate(windows), texts, labels).tolist() == alone
+
+
 def test_a_failed_row_stays_failed() -> None:
     logits = np.array([[np.nan, np.nan], [0, 0]], np.float32)
     for head in ("sigmoid", "softmax"):
@@ -81,4 +91,4 @@ def test_a_failed_row_stays_failed() -> None:
 def test_the_tokens_covered_are_all_the_tokens_there_are(tokens: int, window: int, data: st.DataObject) -> None:
     spec = WindowSpec(tokens_max=window, overlap=data.draw(st.integers(0, (window - 2) // 2)))
     windows = cut_windows(np.arange(tokens, dtype=np.uint32), spec, 0, 2)
-    assert tokens_covered(np.array([len(cut) for cut in windows], np.uint16), spec) == tokens
+    assert tokens_covered([len(cut) for cut in windows], spec) == tokens
