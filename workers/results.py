@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from typing import Final
 
@@ -54,6 +54,7 @@ class Recorder:
         self._settings = settings
         self._model = model
         self._model_row = model.model_dump()
+        self._done = cache(partial(metrics.JOBS_DONE.labels, model.name))
         self._policies = policies
         self._tokenizer_sha256 = manifest.tokenizer.sha256
         self._clock_ms = clock_ms
@@ -63,7 +64,7 @@ class Recorder:
         """The result, for the results topic, for the flagged topic where it is flagged, and for the reply topic if asked."""
         now_ms, job = self._clock_ms(), scored.item.job
         key, value = job.job_id.encode(), to_json(self._result(scored, now_ms), inf_nan_mode="null")
-        metrics.JOBS_DONE.labels(self._model.name, scored.verdict, self._policies.label(job.tenant)).inc()
+        self._done(scored.verdict, self._policies.label(job.tenant)).inc()
         metrics.JOB_SECONDS.observe(max(now_ms - scored.item.accepted_ms, 0) / 1000)
         headers = trace_headers(scored.item.traceparent)
         yield Outgoing(self._settings.results_topic, key, value, headers=headers)
