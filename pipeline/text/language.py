@@ -14,14 +14,14 @@ _CHARACTERS_MAX: Final = 1000
 _SHORT_CHARACTERS: Final = 24
 """Below this the model guesses wildly on Latin letters; English is then by far the likeliest here."""
 _SURE_SCORE: Final = 0.5
-_HAN: Final = re.compile("[\u3400-\u9fff]")
-_LETTER: Final = re.compile(r"[^\W\d_]")
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
 _SCRIPTS: Final = (
     ("ja", re.compile("[\u3041-\u30ff]")),
     ("ko", re.compile("[\uac00-\ud7a3]")),
     ("th", re.compile("[\u0e01-\u0e5b]")),
     ("he", re.compile("[\u05d0-\u05ea]")),
     ("el", re.compile("[\u0370-\u03ff]")),
+    ("zh", re.compile("[\u3400-\u9fff]")),
 )
 _SCRIPT_SHARE: Final = 0.2
 """Share of a text's letters from which its script decides."""
@@ -44,17 +44,12 @@ class LanguageDetector:
     def detect(self, text: str) -> str:
         """The primary subtag, such as en or zh; `und` where a text has no letters."""
         sample = _NO_ADDRESS.sub(" ", text[:_CHARACTERS_MAX])
-        letters = len(_LETTER.findall(sample))
+        letters = len("".join(_LETTERS.findall(sample)))
         if letters == 0:
             return UNDETECTED
-        for language, script in _SCRIPTS:
-            if len(script.findall(sample)) > _SCRIPT_SHARE * letters:
-                return language
-        if len(_HAN.findall(sample)) > _SCRIPT_SHARE * letters:
-            return "zh"
-        if sample.isascii() and letters < _SHORT_CHARACTERS:
-            return "en"
-        return self._by_model(sample)
+        if sample.isascii():
+            return "en" if letters < _SHORT_CHARACTERS else self._by_model(sample)
+        return _by_script(sample, letters) or self._by_model(sample)
 
     def _by_model(self, sample: str) -> str:
         best = self._model.detect(sample.replace("\n", " "), model="lite", k=1)[0]
@@ -62,3 +57,10 @@ class LanguageDetector:
         if float(best["score"]) < _SURE_SCORE and sample.isascii():
             return "en"
         return _LIGATURES.get(language, language)
+
+
+def _by_script(sample: str, letters: int) -> str | None:
+    for language, script in _SCRIPTS:
+        if len(script.findall(sample)) > _SCRIPT_SHARE * letters:
+            return language
+    return None
