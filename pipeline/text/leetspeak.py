@@ -30,7 +30,8 @@ _LETTERS: Final = {
     "(": "c",
 }
 _TOKEN: Final = re.compile(r"(?<![\w@$!|+€£(*#])(?=[\w@$!|+€£(*#]*[A-Za-z])[\w@$!|+€£(*#]{2,24}(?![\w@$*#])")
-_DISGUISED: Final = re.compile(r"[A-Za-z0-9@$!|+€£][013457@$|+€£*#]|[013457@$!|+€£(*#][A-Za-z]")
+_DISGUISED: Final = re.compile(r"[013457@$!|+€£(*#](?:[A-Za-z]|(?<=[A-Za-z0-9@$!|+€£][013457@$|+€£*#]))")
+"""A sign before a letter, or behind one or another sign: written so that the first character of a match is a rare one."""
 _TENS: Final = re.compile("10(?=[a-z])")
 _LETTERS_MIN: Final = 2
 """Letters that a token with stars must show."""
@@ -49,19 +50,21 @@ _READINGS_MAX: Final = 3
 
 def leetspeak(text: str) -> Iterator[tuple[Edit, Signal | None]]:
     """Tokens such as sh1t, $tupid or f*ck that read as a word of the lexicon; the punctuation around them stays."""
-    if not _DISGUISED.search(text):
-        return
-    is_protected = protection(text)
+    words = list(_disguised_words(text)) if _DISGUISED.search(text) else []
+    if words:
+        is_protected = protection(text)
+        yield from ((edit, Signal.LEETSPEAK) for edit in words if not is_protected(edit.begin, edit.end))
+
+
+def _disguised_words(text: str) -> Iterator[Edit]:
     for found in _TOKEN.finditer(text):
         opened = found.group().lstrip("(*#")
         token = opened.rstrip("!|+(*#")
-        begin = found.end() - len(opened)
-        end = begin + len(token)
-        if len(token) < _WORD_MIN or token.isalpha() or _ORDINARY.fullmatch(token) or is_protected(begin, end):
+        if len(token) < _WORD_MIN or token.isalpha() or _ORDINARY.fullmatch(token):
             continue
-        word = _read(token)
-        if word:
-            yield Edit(begin, end, word), Signal.LEETSPEAK
+        if word := _read(token):
+            begin = found.end() - len(opened)
+            yield Edit(begin, begin + len(token), word)
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,6 @@ _HAN: Final = "[\u3400-\u9fff]"
 _HAN_SPELLED: Final = re.compile(rf"(?<!{_HAN}){_HAN}(?:(?:[ _*~/|·•.-]){_HAN}(?!{_HAN})){{4,200}}")
 _REPEATED: Final = re.compile(r"([A-Za-z])\1{3,}|([^\W\d_A-Za-z])\2{7,}")
 _LETTERS, _LETTERS_AT_END = re.compile("[A-Za-z]+"), re.compile("[A-Za-z]+$")
-_SHORT: Final = 2000
 _ALONE_MIN: Final = 8
 """Of a letter that stands for itself: shorter are placeholders, as in yyyy-MM-dd."""
 KEPT: Final = 3
@@ -52,10 +51,11 @@ def chinese_words(text: str) -> Iterator[tuple[Edit, Signal | None]]:
 
 def repetition(text: str) -> Iterator[tuple[Edit, Signal | None]]:
     """Fuuuuck becomes a word of the lexicon where that leaves one, else two letters stay; 哈哈哈哈哈哈哈哈 keeps three."""
-    if not _may_repeat(text):
+    repeated = list(_REPEATED.finditer(text))
+    if not repeated:
         return
     is_protected = protection(text)
-    for found in _REPEATED.finditer(text):
+    for found in repeated:
         begin, end = found.span()
         letter = found.group()[0]
         if not letter.isascii():
@@ -65,11 +65,6 @@ def repetition(text: str) -> Iterator[tuple[Edit, Signal | None]]:
         placeholder = not before and not after and end - begin < _ALONE_MIN
         if not placeholder and not is_protected(begin, end):
             yield Edit(begin, end, letter if is_word(before + letter + after) else letter * 2), Signal.REPETITION
-
-
-def _may_repeat(text: str) -> bool:
-    # Searching for each letter of a short text fourfold takes a fifth of the pattern's time.
-    return len(text) > _SHORT or any(letter * 4 in text for letter in set(text))
 
 
 def _letters_before(text: str, end: int) -> str:
