@@ -23,6 +23,7 @@ from pipeline import exits
 from pipeline.admission import admit
 from pipeline.backlog import Backlog
 from pipeline.clock import now_ms
+from pipeline.garbage import collect_seldom
 from pipeline.gauges import LagWatch, show_in_hand
 from pipeline.health import serving_health
 from pipeline.kafka import fetch_wait_ms, is_embedded
@@ -67,6 +68,7 @@ def run_preprocess(settings: Settings) -> int:
         rules = load_rules(settings)
         _admit(settings, rules)
         app = PreprocessApp(settings, rules, data_dir, readiness)
+        collect_seldom()
         try:
             return _run_until_stopped(app)
         finally:
