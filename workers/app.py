@@ -18,6 +18,7 @@ from pipeline.backoff import Backoff
 from pipeline.bundles import Bundle, open_bundle, verify_bundle
 from pipeline.clock import now_ms
 from pipeline.dead_letter_guard import guarded
+from pipeline.garbage import collect_seldom
 from pipeline.gauges import LagWatch, show_in_hand
 from pipeline.health import serving_health
 from pipeline.log import configure_logging
@@ -88,6 +89,7 @@ def _work(settings: Settings, readiness: Readiness) -> None:
     lag = _shown(progress, settings, group)
     watchdog = Watchdog(progress, readiness.end_stuck, stuck_after_s=settings.stuck_after_s)
     watchdog.start()
+    collect_seldom()
     try:
         loop.run(topic)
         _LOG.info("drained")
