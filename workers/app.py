@@ -120,6 +120,7 @@ def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder, Infer
         tokens_max=settings.worker_batch_tokens,
         model=spec.name,
         at_once=session.at_once,
+        buckets=session.buckets,
     )
     warm_up(inference, bundle)
     prove(inference, bundle, policies.current)

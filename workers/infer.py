@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline import metrics
 from schemas.errors import TransientError
-from workers.plan import Rows, bucket, plan
+from workers.plan import BUCKETS, Rows, padded, plan
 from workers.session import Ids, Logits
 
 _LOG = logging.getLogger(__name__)
@@ -32,7 +32,15 @@ class Inference:
     """Logits for windows. Any thread may ask; `at_once` runs of the model, of all who ask, go side by side."""
 
     def __init__(
-        self, run: Callable[[Ids, Ids], Logits], *, labels: int, pad_id: int, tokens_max: int, model: str, at_once: int = 1
+        self,
+        run: Callable[[Ids, Ids], Logits],
+        *,
+        labels: int,
+        pad_id: int,
+        tokens_max: int,
+        model: str,
+        at_once: int = 1,
+        buckets: Sequence[int] = BUCKETS,
     ) -> None:
         self._run = run
         self._labels = labels
@@ -41,6 +49,7 @@ class Inference:
         self._model = model
         self._threads = ThreadPoolExecutor(at_once, "run")
         self._busy = threading.Lock()
+        self.buckets = buckets
         self.budget = tokens_max
         self.runs = 0
         """Runs of the model so far: a sign of life for the watchdog."""
@@ -52,7 +61,8 @@ class Inference:
         Raises TransientError for a lost device, and where there is no memory for a single window.
         """
         outcome = np.full((len(windows), self._labels), np.nan, np.float32)
-        longest_first = [*plan([len(window) for window in windows], self.budget)][::-1]  # so that none is left alone at the end
+        runs = [*plan([len(window) for window in windows], self.budget, self.buckets)]
+        longest_first = reversed(runs)  # so that no long one is left alone at the end
         for _ in self._threads.map(lambda rows: self._fill(outcome, rows, windows), longest_first):
             pass
         return outcome
@@ -75,7 +85,7 @@ class Inference:
         self._recover()
 
     def _tensor(self, windows: Sequence[Window]) -> tuple[Ids, Ids]:
-        width = bucket(max(len(window) for window in windows))
+        width = int(padded([max(len(window) for window in windows)], self.buckets)[0])
         ids = np.full((len(windows), width), self._pad_id, np.int64)
         mask = np.zeros_like(ids)
         for row, window in enumerate(windows):

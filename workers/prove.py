@@ -17,7 +17,6 @@ from schemas.codes import Verdict
 from schemas.errors import BundleError
 from workers.fold import fold, probabilities
 from workers.infer import Inference
-from workers.plan import BUCKETS
 
 _LOG = logging.getLogger(__name__)
 DEFAULT_POLICY: Final = "default"
@@ -26,7 +25,7 @@ DEFAULT_POLICY: Final = "default"
 def warm_up(inference: Inference, bundle: Bundle) -> None:
     """Run every length that serving will pad to, so that no job pays for it; raises BundleError where the model fails."""
     spec = bundle.manifest
-    for length in [*(size for size in BUCKETS if size < spec.windows.tokens_max), spec.windows.tokens_max]:
+    for length in [*(size for size in inference.buckets if size < spec.windows.tokens_max), spec.windows.tokens_max]:
         window = np.full(length, spec.tokenizer.end_id, np.uint32)
         if not np.isfinite(inference.logits([window])).all():
             raise BundleError(f"model {spec.name}: it fails on {length} tokens")

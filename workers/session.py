@@ -5,6 +5,7 @@ In: int64 ids and mask [rows, tokens]. Out: float32 logits [rows, labels].
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +20,7 @@ from pipeline.settings import Settings
 from schemas.bundles import ModelFile
 from schemas.errors import BundleError, ConfigurationError
 from workers.gpu_memory import show_gpu_memory
+from workers.plan import BUCKETS, GPU_BUCKETS
 
 _LOG = logging.getLogger(__name__)
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -46,6 +48,11 @@ class Session:
     file: ModelFile
     provider: str
     at_once: int
+
+    @property
+    def buckets(self) -> Sequence[int]:
+        """Lengths to pad to where it runs."""
+        return BUCKETS if self.provider == _PROVIDERS["cpu"] else GPU_BUCKETS
 
     def run(self, ids: Ids, mask: Ids) -> Logits:
         """Logits [rows, labels]; raises whatever ONNX Runtime raises."""

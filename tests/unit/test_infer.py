@@ -68,10 +68,10 @@ def test_so_many_runs_go_side_by_side_whoever_asks() -> None:
 
 def test_padding_is_masked_and_holds_the_pad_id() -> None:
     seen: list[Any] = []
-    inference(lambda ids, mask: (seen.append((ids, mask)), echo(ids, mask))[1]).logits(windows([7], length=5))
+    inference(lambda ids, mask: (seen.append((ids, mask)), echo(ids, mask))[1]).logits(windows([7], length=65))
     ((ids, mask),) = seen
-    assert ids.tolist() == [[7] * 5 + [1] * 3]
-    assert mask.tolist() == [[1] * 5 + [0] * 3]
+    assert ids.tolist() == [[7] * 65 + [1]]
+    assert mask.tolist() == [[1] * 65 + [0]]
     assert ids.dtype == mask.dtype == np.int64
 
 
@@ -192,5 +192,5 @@ def test_no_windows_are_no_logits() -> None:
 def test_rows_and_tokens_are_counted_as_the_model_gets_them() -> None:
     names = [f"llmos_batch_{name}_total" for name in ("rows", "tokens", "padded_tokens")]
     before = [sample(name, model="toy") for name in names]
-    inference(echo).logits([*windows([2, 3], 16), *windows([4], 21)])
-    assert [sample(name, model="toy") - was for name, was in zip(names, before, strict=True)] == [3, 53, 54]
+    inference(echo).logits([*windows([2, 3], 16), *windows([4], 65)])
+    assert [sample(name, model="toy") - was for name, was in zip(names, before, strict=True)] == [3, 97, 98]

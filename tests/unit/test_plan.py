@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.plan import BUCKETS, bucket, plan
+from workers.plan import BUCKETS, GPU_BUCKETS, padded, plan
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=80)
 BUDGETS = st.integers(1, 4096)
@@ -22,19 +22,19 @@ def test_every_row_runs_exactly_once(lengths: list[int], tokens_max: int) -> Non
 @given(LENGTHS, BUDGETS)
 def test_a_run_keeps_to_the_budget_with_its_padding_or_is_one_row_alone(lengths: list[int], tokens_max: int) -> None:
     for rows in plan(lengths, tokens_max):
-        longest = max(bucket(lengths[row]) for row in rows)
+        longest = max(padded(lengths)[rows])
         assert len(rows) == 1 or len(rows) * longest <= tokens_max
 
 
 @given(LENGTHS, BUDGETS)
 def test_a_window_is_padded_to_its_own_bucket_in_any_company(lengths: list[int], tokens_max: int) -> None:
-    assert all(len({bucket(lengths[row]) for row in rows}) == 1 for rows in plan(lengths, tokens_max))
+    assert all(len(set(padded(lengths)[rows])) == 1 for rows in plan(lengths, tokens_max))
 
 
 @given(LENGTHS, BUDGETS)
 def test_runs_go_from_short_to_long(lengths: list[int], tokens_max: int) -> None:
-    padded = [bucket(lengths[rows[0]]) for rows in plan(lengths, tokens_max)]
-    assert all(before <= after for before, after in pairwise(padded))
+    sizes = [padded(lengths)[rows[0]] for rows in plan(lengths, tokens_max)]
+    assert all(before <= after for before, after in pairwise(sizes))
 
 
 def test_a_run_is_as_full_as_the_budget_lets_it_be() -> None:
@@ -47,12 +47,18 @@ def test_lengths_may_come_as_an_array() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "padded"),
-    [(1, 8), (16, 16), (17, 18), (65, 72), (512, 512), (513, 513)],  # beyond the largest bucket, its own
+    ("buckets", "length", "expected"),
+    [
+        *[(BUCKETS, *pair) for pair in [(1, 4), (16, 16), (17, 17), (65, 66), (129, 144), (512, 512), (513, 513)]],
+        *[(GPU_BUCKETS, *pair) for pair in [(1, 16), (16, 16), (17, 32), (129, 160), (600, 600)]],
+    ],  # beyond the largest bucket, its own
 )
-def test_a_window_is_padded_to_the_next_bucket(length: int, padded: int) -> None:
-    assert bucket(length) == padded
+def test_a_window_is_padded_to_the_next_bucket(buckets: tuple[int, ...], length: int, expected: int) -> None:
+    assert padded([length], buckets).tolist() == [expected]
+    (rows,) = plan([length, length], 2 * expected, buckets)
+    assert len(rows) == 2
 
 
-def test_buckets_rise() -> None:
-    assert list(BUCKETS) == sorted(set(BUCKETS))
+@pytest.mark.parametrize("buckets", [BUCKETS, GPU_BUCKETS])
+def test_buckets_rise(buckets: tuple[int, ...]) -> None:
+    assert list(buckets) == sorted(set(buckets))

@@ -55,16 +55,16 @@ def test_every_length_of_serving_is_warmed_up(worker: ToyWorker) -> None:
 
 
 def test_a_window_between_two_buckets_is_warmed_up_too(worker: ToyWorker) -> None:
-    """Windows of at most 50 tokens are padded to 52: that shape will be served."""
+    """Windows of at most 65 tokens are padded to 66: that shape will be served."""
     widths: list[int] = []
 
     def run(ids: Any, mask: Any) -> Any:
         widths.append(ids.shape[1])
         return np.zeros((len(ids), 9), np.float32)
 
-    spec = worker.bundle.manifest.windows.model_copy(update={"tokens_max": 50})
+    spec = worker.bundle.manifest.windows.model_copy(update={"tokens_max": 65})
     warm_up(broken(worker, run).inference, altered(worker, windows=spec).bundle)
-    assert widths == [*range(8, 33, 2), 36, 40, 44, 48, 52]
+    assert widths == [*range(4, 65), 66]
 
 
 def test_a_model_that_fails_at_a_length_is_not_served(worker: ToyWorker) -> None:
@@ -73,7 +73,7 @@ def test_a_model_that_fails_at_a_length_is_not_served(worker: ToyWorker) -> None
             raise RuntimeError("position beyond the table")
         return np.zeros((len(ids), 9), np.float32)
 
-    with pytest.raises(BundleError, match="fails on 32 tokens"):
+    with pytest.raises(BundleError, match="fails on 31 tokens"):
         warm_up(broken(worker, run).inference, worker.bundle)
 
 
