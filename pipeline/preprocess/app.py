@@ -58,7 +58,6 @@ def run_preprocess(settings: Settings) -> int:
     work, such as a topic that does not exist, else 70.
     """
     configure_logging(settings, "preprocess")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads take more CPU than they save time
     readiness = Readiness(settings)
     readiness.announce(up=False)  # a killed process leaves its file behind
     with (

@@ -32,7 +32,7 @@ class Tokenizer:
         self._id_type = np.dtype("<u2" if spec.vocabulary_size <= _SMALL_VOCABULARY else "<u4")
 
     def encode_batch(self, texts: list[str]) -> list[Ids]:
-        """Token ids of each text, without special tokens; on all cores, unless TOKENIZERS_PARALLELISM is false."""
+        """Token ids of each text, without special tokens; one call uses all cores."""
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids, self._id_type) for encoding in encodings]
 
