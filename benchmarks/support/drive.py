@@ -17,8 +17,8 @@ from benchmarks.support.stages import Batches, Stages
 
 _LOOK_S: Final = 0.2
 _numbers = count(1)
-WARM_JOBS: Final = 2_000
-"""So many jobs in each form before anything is measured: a broker on the JVM is slow at first."""
+WARM_JOBS: Final = 10_000
+"""So many jobs in each form, at most, before anything is measured: a broker on the JVM is slow until its code is compiled."""
 
 
 @dataclass(frozen=True, slots=True)
