@@ -31,9 +31,9 @@ def _is_told(variable: str) -> bool:
 
 
 def commit() -> str:
-    """The commit, with a plus sign where files differ from it; empty outside a repository."""
+    """The commit, with a plus sign where files other than results differ from it; empty outside a repository."""
     found = _git("rev-parse", "--short", "HEAD")
-    return f"{found}+" if found and _git("status", "--porcelain") else found
+    return f"{found}+" if found and _git("status", "--porcelain", "--", ".", ":!benchmarks/results") else found
 
 
 def machine() -> str:
