@@ -13,7 +13,7 @@ from pipeline.preprocess.tokenise import Tokenizer, cut_windows
 from pipeline.settings import Settings
 from pipeline.text.normalise import normalise
 from schemas.bundles import MANIFEST_NAME, BundleManifest
-from workers.fold import Floats, fold, probabilities
+from workers.fold import Floats, fold_all, probabilities
 from workers.infer import Inference, Window
 from workers.session import open_session
 
@@ -51,9 +51,7 @@ class Served:
         """Raw scores [texts, labels], before calibration."""
         spec, windows = self.bundle.manifest, self.windows(texts)
         scores = probabilities(self._inference.logits([row for text in windows for row in text]), spec.head)
-        parts = np.split(scores, np.cumsum([len(text) for text in windows])[:-1])
-        lengths = [np.array([len(row) for row in text]) for text in windows]
-        return np.stack([fold(part, length, spec.labels) for part, length in zip(parts, lengths, strict=True)])
+        return fold_all(scores, [[len(row) for row in text] for text in windows], spec.labels)
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """Calibrated scores [texts, labels], as policies see them; many texts show how far they are."""
