@@ -12,10 +12,11 @@ from typing import Final
 
 from rich.table import Table
 
-from benchmarks.support.ceiling import Ceiling, Layout, Speed, cores, model_file
+from benchmarks.support.ceiling import Ceiling, Layout, Speed, model_file
 from benchmarks.support.report import Report, arguments, table
 from benchmarks.support.texts import real_texts, windows_of
 from pipeline.bundles import open_bundle
+from pipeline.cores import cores
 from pipeline.preprocess.tokenise import Tokenizer
 from pipeline.settings import Settings
 from pipeline.text.normalise import normalise

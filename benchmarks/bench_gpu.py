@@ -16,12 +16,13 @@ from rich.table import Table
 from benchmarks.support import gpu
 from benchmarks.support.brokers import Broker, any_broker
 from benchmarks.support.bundles import encoder_bundle
-from benchmarks.support.ceiling import batches, cores
+from benchmarks.support.ceiling import batches
 from benchmarks.support.drive import drive, warm_up
 from benchmarks.support.report import Report, arguments, rounded, table
 from benchmarks.support.stages import stages
 from benchmarks.support.texts import real_texts, windows_of
 from pipeline.bundles import Bundle, open_bundle
+from pipeline.cores import cores
 from pipeline.settings import Settings
 
 JOBS: Final = 200_000

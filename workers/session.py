@@ -4,7 +4,6 @@ In: int64 ids and mask [rows, tokens]. Out: float32 logits [rows, labels].
 """
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import onnxruntime as ort
 
 from pipeline import metrics
 from pipeline.bundles import Bundle, verify_file
+from pipeline.cores import cores
 from pipeline.settings import Settings
 from schemas.bundles import ModelFile
 from schemas.errors import BundleError, ConfigurationError
@@ -70,7 +70,7 @@ def open_session(bundle: Bundle, settings: Settings) -> Session:
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise BundleError(f"model bundle {bundle.folder}: {file.file} cannot be opened: {error}") from error
     _check(graph, bundle, file)
-    session = Session(graph, file, graph.get_providers()[0], _threads(settings) if device == "cpu" else 1)
+    session = Session(graph, file, graph.get_providers()[0], (settings.worker_threads or cores()) if device == "cpu" else 1)
     if settings.worker_provider == "cuda" and session.provider != _PROVIDERS["cuda"]:
         raise ConfigurationError(f"CUDA was asked for, but ONNX Runtime fell back to {session.provider}")
     metrics.PROVIDER.labels(bundle.manifest.name, session.provider, file.precision).set(1)
@@ -97,11 +97,6 @@ def _choose(bundle: Bundle, wanted: str, device: str) -> ModelFile:
         if precision in by_precision:
             return by_precision[precision]
     raise ConfigurationError(f"model {bundle.manifest.name} has no {wanted} graph; it has: {', '.join(by_precision)}")
-
-
-def _threads(settings: Settings) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return settings.worker_threads or cores
 
 
 def _options(device: str, settings: Settings) -> ort.SessionOptions:

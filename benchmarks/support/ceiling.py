@@ -1,7 +1,6 @@
 """The physical limit: the model alone on ready tensors, sorted by length, in the best layout that is found. No Kafka, no text."""
 
 import gc
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from pipeline.bundles import Bundle
+from pipeline.cores import cores
 from pipeline.preprocess.tokenise import Ids
 from schemas.bundles import ModelFile
 
@@ -97,11 +97,6 @@ def _run_all(run: Callable[[Feed], object], feeds: Sequence[Feed], at_once: int)
     with ThreadPoolExecutor(at_once) as threads:
         for _ in threads.map(run, reversed(feeds)):  # the longest first, so that none is left alone at the end
             pass
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def model_file(bundle: Bundle, precision: str) -> ModelFile:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.support.texts import ROOT
+from pipeline.cores import cores
 
 _LIBRARIES: Final = ("onnxruntime", "onnxruntime-gpu", "tokenizers", "kafka-python", "aiokafka", "faust-streaming", "numpy")
 
@@ -39,7 +40,7 @@ def commit() -> str:
 def machine() -> str:
     """Cores, processor and memory in a few words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{len(os.sched_getaffinity(0))} cores of {processor(Path('/proc/cpuinfo').read_text('utf-8'))}, {memory:.0f} GiB"
+    return f"{cores()} cores of {processor(Path('/proc/cpuinfo').read_text('utf-8'))}, {memory:.0f} GiB"
 
 
 def processor(cpuinfo: str) -> str:
