@@ -33,7 +33,7 @@ def decide(
 
 
 def rounded(scores: Floats) -> list[Any]:
-    """The same as plain lists; of many texts at once, since one alone takes numpy nearly as long."""
+    """Scores as results hold them, in plain lists; of many texts at once, since one alone takes numpy nearly as long."""
     plain: list[Any] = scores.round(DIGITS).tolist()
     return plain
 
