@@ -11,6 +11,7 @@ from transformers.utils import logging
 
 from schemas.errors import ConfigurationError
 from training.data_card import Task
+from training.dropout import ByteDropout, cheapen
 
 CONFIG: Final = "config.json"
 TOKENIZER: Final = "tokenizer.json"
@@ -24,7 +25,7 @@ class Model(nn.Module):
     def __init__(self, encoder: Any, outputs: int, dropout: float = 0.1) -> None:  # noqa: ANN401 (transformers is untyped)
         super().__init__()
         self.encoder = encoder
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ByteDropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, outputs)
 
     def vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -81,6 +82,7 @@ def from_pretrained(
     encoder = AutoModel.from_pretrained(
         base, add_pooling_layer=False, dtype=torch.float32, attn_implementation=attention, **rates
     )
+    cheapen(encoder)
     if layers:
         depth = len(encoder.encoder.layer)
         if max(layers) >= depth or min(layers) < 0:

@@ -52,19 +52,15 @@ MODERATION = (
     Source("edos", "en", "CC0", _GITHUB + "rewire-online/edos", en.edos, rows=20_000),
     Source("hatemoji", "en", "CC BY 4.0", _GITHUB + "HannahKirk/Hatemoji", en.hatemoji, rows=5_912),
     Source("convabuse", "en", "CC BY 4.0", _GITHUB + "amandacurry/convabuse", en.convabuse, rows=4_185),
-    Source("toxic-spans", "en", "CC0", _GITHUB + "ipavlopoulos/toxic_spans", en.toxic_spans, 9_000, rows=16_100),
+    Source("toxic-spans", "en", "CC0", _GITHUB + "ipavlopoulos/toxic_spans", en.toxic_spans, rows=16_100),
     Source("jigsaw-hieu", "en", _JIGSAW, _GITHUB + "HieuNT91/file_storage", en.jigsaw_hieu, rows=2_000),
     Source("jigsaw-amodh", "en", _JIGSAW, _GITHUB + "amodh-saxena/toxic_message_analyzer", en.jigsaw_amodh, rows=3_000),
     Source("jigsaw-ak", "en", _JIGSAW, _GITHUB + "AK-Algorithm/Toxic-Comment-Classification", en.jigsaw_ak, rows=5_000),
-    Source(
-        "jigsaw-houm", "en", _JIGSAW, _GITHUB + "Houmamelte/Binary-classification-poisoning-", en.jigsaw_houm, 6_000, rows=10_000
-    ),
-    Source("davidson", "en", "MIT", _GITHUB + "t-davidson/hate-speech-and-offensive-language", en.davidson, 7_000, rows=24_783),
+    Source("jigsaw-houm", "en", _JIGSAW, _GITHUB + "Houmamelte/Binary-classification-poisoning-", en.jigsaw_houm, rows=10_000),
+    Source("davidson", "en", "MIT", _GITHUB + "t-davidson/hate-speech-and-offensive-language", en.davidson, 10_000, rows=24_783),
     Source("surge-toxicity", "en", "MIT", _GITHUB + "surge-ai/toxicity", en.surge_toxicity, rows=1_000),
-    Source(
-        "context-toxicity-gc", "en", "Apache-2.0", _GITHUB + "ipavlopoulos/context_toxicity", en.context_gc, 5_000, rows=10_000
-    ),
-    Source("goemotions", "en", "Apache-2.0", _GITHUB + "monologg/GoEmotions-pytorch", en.goemotions, 5_000, rows=28_066),
+    Source("context-toxicity-gc", "en", "Apache-2.0", _GITHUB + "ipavlopoulos/context_toxicity", en.context_gc, rows=10_000),
+    Source("goemotions", "en", "Apache-2.0", _GITHUB + "monologg/GoEmotions-pytorch", en.goemotions, 10_000, rows=28_066),
     Source("ailuminate", "en", "CC BY 4.0", _GITHUB + "mlcommons/ailuminate", en.ailuminate, rows=800),
     Source("simple-safety-tests", "en", "CC BY 4.0", _GITHUB + "bertiev/SimpleSafetyTests", en.simple_safety_tests, rows=100),
     Source(
