@@ -1,4 +1,4 @@
-"""Dropout at an eighth of its cost on a CPU: one 64-bit random number decides for eight values, where PyTorch draws one for each."""
+"""Dropout at an eighth of its cost on a CPU: a 64-bit random number decides for eight values; PyTorch draws one for each."""
 
 from typing import Final
 
