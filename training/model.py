@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from schemas.errors import ConfigurationError
 from training.data_card import Task
-from training.dropout import ByteDropout, cheapen
+from training.dropout import cheapen
 
 CONFIG: Final = "config.json"
 TOKENIZER: Final = "tokenizer.json"
@@ -25,7 +25,7 @@ class Model(nn.Module):
     def __init__(self, encoder: Any, outputs: int, dropout: float = 0.1) -> None:  # noqa: ANN401 (transformers is untyped)
         super().__init__()
         self.encoder = encoder
-        self.dropout = ByteDropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, outputs)
 
     def vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -82,13 +82,14 @@ def from_pretrained(
     encoder = AutoModel.from_pretrained(
         base, add_pooling_layer=False, dtype=torch.float32, attn_implementation=attention, **rates
     )
-    cheapen(encoder)
     if layers:
         depth = len(encoder.encoder.layer)
         if max(layers) >= depth or min(layers) < 0:
             raise ConfigurationError(f"layers {list(layers)}: the base encoder has {depth}, counted from 0")
         keep_layers(encoder, layers)
-    return KINDS[task](encoder, outputs, dropout)
+    model = KINDS[task](encoder, outputs, dropout)
+    cheapen(model)
+    return model
 
 
 def keep_layers(encoder: Any, places: Sequence[int]) -> None:  # noqa: ANN401 (transformers is untyped)
