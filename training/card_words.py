@@ -34,7 +34,8 @@ and Chinese. No label finds child abuse material, graphic violence or instructio
 - It scores a comment alone: neither the thread nor the picture is known. Dialects and reclaimed words are judged too harshly.
 - How windows of a long text become one score was chosen with Wikipedia-1492 in sight.
 """,
-    reproduce="`training/runs/moderation.sh` makes it again from the same data; `training/LOG.md` tells what did not work.",
+    reproduce="`training/runs/moderation.sh` makes it again from the same data, from there or from its base encoder; "
+    "`training/LOG.md` tells what did not work.",
 )
 OWN: Final = Words(
     use="""\

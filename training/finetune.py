@@ -62,7 +62,7 @@ def finetune(
         task=card.task,
         names=card.names,
         run=plan,
-        base_model=plan.base_model or base.name,
+        base_model=plan.base_model or _called(base),
         data=card.name,
         rows=rows,
         steps=min(reached.step, len(planned(lesson, plan))),
@@ -109,6 +109,12 @@ def lesson_of(
     return Classification(model, card.task, plan, to_learn, to_check, team=team, soft=soft), len(to_learn.ids)
 
 
+def _called(base: Path) -> str:
+    """The name of the base encoder: of a finished run, what that was made from."""
+    made = load_made(base)
+    return made.base_model if made else base.name
+
+
 def _decided(table: Table, card: DataCard) -> Table:
     """The rows of `table`; where one label of several is sought, those that have one."""
     if card.task != "single_label":
@@ -125,7 +131,7 @@ def _arguments() -> ArgumentParser:
     arguments = parser(__doc__)
     arguments.add_argument("--config", type=Path, required=True, help="the run file, TOML or YAML")
     arguments.add_argument("--prepared", type=Path, required=True, help="folder that training.prepare wrote")
-    arguments.add_argument("--base", type=Path, required=True, help="folder of the base encoder, with its tokenizer.json")
+    arguments.add_argument("--base", type=Path, required=True, help="folder of the base encoder, or of a finished run")
     arguments.add_argument("--state", type=Path, required=True, help="folder of the checkpoint and of what is made")
     arguments.add_argument("--from", dest="start", type=Path, help="folder of a finished run whose weights to begin with")
     arguments.add_argument(

@@ -15,6 +15,8 @@ from training.dropout import cheapen
 
 CONFIG: Final = "config.json"
 TOKENIZER: Final = "tokenizer.json"
+_OWN_NAMES: Final = {r"^encoder\.(embeddings|encoder)\.": r"\1."}
+"""What `Model` calls the weights of its encoder, and what the encoder does: a finished run serves as a base."""
 
 
 class Model(nn.Module):
@@ -71,7 +73,7 @@ def from_pretrained(
 ) -> Model:
     """A fresh head on the chosen `layers` (none: all), counted from 0, of the encoder at `base`, a folder or a hub name.
 
-    `dropout` holds within the layers and before the head, and for attention weights where they have no rate of their own.
+    The folder may also be that of a finished run. `dropout` holds within the layers and before the head, and for attention weights where they have no rate of their own.
     """
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading one file
     rates = {
@@ -80,7 +82,7 @@ def from_pretrained(
     }
     attention = "sdpa" if torch.cuda.is_available() else "eager"  # fused, its gradients take twice as long on a CPU
     encoder = AutoModel.from_pretrained(
-        base, add_pooling_layer=False, dtype=torch.float32, attn_implementation=attention, **rates
+        base, add_pooling_layer=False, dtype=torch.float32, attn_implementation=attention, key_mapping=_OWN_NAMES, **rates
     )
     if layers:
         depth = len(encoder.encoder.layer)

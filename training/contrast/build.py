@@ -13,7 +13,7 @@ from training.contrast.codes import labels_of
 from training.contrast.decorate import decorated
 from training.contrast.fill import Sentence, sentences
 from training.contrast.longer import long_texts
-from training.contrast.sets import LANGUAGES, ContrastSet, Language, Line, holds_held_out_word, sets
+from training.contrast.sets import LANGUAGES, ContrastSet, Language, Line, entry_lists, holds_held_out_word, sets
 from training.rows import Row
 
 _SEED: Final = 7
@@ -28,6 +28,8 @@ HELD_WORD_FILLINGS_MAX: Final = 2
 DRESSES: Final = 7
 """Further versions of a sentence written by hand: such sentences are worth more than templates."""
 DRESS_TRIES_MAX: Final = 30
+EVERY_WORD: Final = frozenset({"identity-plain"})
+"""Phenomena in which every word of the longest list comes into every template."""
 BORROWED_FILLINGS_MAX: Final = 3
 """Fillings of a template with emoji or with words of the other language."""
 DISGUISED_MAX: Final = 2600
@@ -101,7 +103,7 @@ def _sentences_of(one: ContrastSet) -> Iterator[Sentence]:
     elif one.held_out:
         yield from sentences(one, HELD_FILLINGS_MAX, "all")
     else:
-        yield from sentences(one, FILLINGS_MAX if one.two_sided else HARMLESS_FILLINGS_MAX, "train")
+        yield from sentences(one, _fillings_max(one), "train")
         yield from sentences(one, HELD_WORD_FILLINGS_MAX, "held")
     if "G" in one.slots and one.slots <= {"G", "beast", "beasts", "vice", "place"}:
         yield from sentences(_with_emoji(one), BORROWED_FILLINGS_MAX, "all" if one.held_out else "train")
@@ -109,6 +111,12 @@ def _sentences_of(one: ContrastSet) -> Iterator[Sentence]:
         mixed = one._replace(name=f"{one.name}-mixed", phenomenon="code-switching")
         other: Language = "zh" if one.language == "en" else "en"
         yield from sentences(mixed, BORROWED_FILLINGS_MAX, "all" if one.held_out else "train", lexicon=other)
+
+
+def _fillings_max(one: ContrastSet) -> int:
+    if one.phenomenon in EVERY_WORD:
+        return max(len(entries) for entries in entry_lists(one.language, one.slots))
+    return FILLINGS_MAX if one.two_sided else HARMLESS_FILLINGS_MAX
 
 
 def _with_emoji(one: ContrastSet) -> ContrastSet:

@@ -6,6 +6,9 @@
 #   DATA   folder of the data sets (python -m training.sources lists them, their homes and licences)
 #   BASE   folder of the base encoder: intfloat/multilingual-e5-small, or the same with a smaller vocabulary
 #
+# With START=FOLDER it goes on from the bundle there in place of all this: further epochs of the fast model, then half the way back,
+# and a while of learning from both. So 2.1.0 was made from 2.0.0, and 2.0.0 from the base encoder.
+#
 # Cut it whenever you like and start it again: a finished step is passed over, and training goes on from its last checkpoint.
 # Hours on two CPU cores, minutes on a GPU, which is used where there is one. PROCESSES=4 trains in four processes (one a GPU);
 # RELEASE names the models' version; WATTS, the power the machine draws, puts the energy into the cards.
@@ -16,7 +19,7 @@ OUT=$(realpath -m "${3:-runs/moderation}")
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 PROCESSES=${PROCESSES:-1}
-RELEASE=${RELEASE:-2.0.0}
+RELEASE=${RELEASE:-2.1.0}
 FILES=training/runs/moderation
 mkdir -p "$OUT/models"
 
@@ -46,6 +49,16 @@ finish() { # RUN BUNDLE [OPTION…]
 }
 
 [ -e "$OUT/data/card.json" ] || "$PYTHON" -m training.prepare --data "$DATA" --output "$OUT/data"
+if [ -n "${START:-}" ]; then
+    [ -e "$OUT/start/made.json" ] || "$PYTHON" -m training.unpack --bundle "$START" --state "$OUT/start"
+    BASE=$OUT/start
+    train further --from "$OUT/start"
+    [ -e "$OUT/between/made.json" ] ||
+        "$PYTHON" -m training.average --before "$OUT/start" --after "$OUT/further" --state "$OUT/between"
+    train settled --from "$OUT/between" --teacher "$OUT/start" --teacher "$OUT/further"
+    finish settled moderation-en-zh --precision int8 --with-run "$OUT/further"
+    exit
+fi
 train teacher
 train fast --teacher "$OUT/teacher" --from "$OUT/teacher"
 finish fast moderation-en-zh --precision int8 --with-run "$OUT/teacher"
