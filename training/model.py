@@ -73,7 +73,8 @@ def from_pretrained(
 ) -> Model:
     """A fresh head on the chosen `layers` (none: all), counted from 0, of the encoder at `base`, a folder or a hub name.
 
-    The folder may also be that of a finished run. `dropout` holds within the layers and before the head, and for attention weights where they have no rate of their own.
+    The folder may also be that of a finished run. `dropout` holds within the layers and before the head, and for attention
+    weights where they have no rate of their own.
     """
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading one file
     rates = {

@@ -72,7 +72,8 @@ def _model(bundle: Bundle, graph: onnx.GraphProto) -> Model:
     arrays = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     try:
         state = _state(arrays)
-        encoder = BertModel(_config(graph, state, bundle.manifest.tokenizer.pad_id), add_pooling_layer=False)
+        config = _config(graph, state, bundle.manifest.tokenizer.pad_id)
+        encoder = BertModel(config, add_pooling_layer=False)  # type: ignore[no-untyped-call]
         model = KINDS["multi_label"](encoder, len(state["head.bias"]))
         model.load_state_dict({name: torch.from_numpy(np.array(value, np.float32)) for name, value in state.items()})
     except (KeyError, StopIteration, RuntimeError) as error:

@@ -42,7 +42,7 @@ RUN = Run(
 
 
 RUNS = Path(__file__).parents[2] / "training/runs"
-RUN_FILES = {"own", "finetune", "teacher", "fast", "further", "settled"}
+RUN_FILES = {"own", "finetune", "teacher", "fast", "further"}
 
 
 def run(tmp_path: Path, base: Path, name: str = "run", **changes: Any) -> dict[str, torch.Tensor]:

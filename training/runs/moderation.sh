@@ -6,8 +6,8 @@
 #   DATA   folder of the data sets (python -m training.sources lists them, their homes and licences)
 #   BASE   folder of the base encoder: intfloat/multilingual-e5-small, or the same with a smaller vocabulary
 #
-# With START=FOLDER it goes on from the bundle there in place of all this: further epochs of the fast model, then half the way back,
-# and a while of learning from both. So 2.1.0 was made from 2.0.0, and 2.0.0 from the base encoder.
+# With START=FOLDER it goes on from the bundle there in place of all this: further epochs of the fast model, then half of the way
+# back. So 2.1.0 was made from 2.0.0, and 2.0.0 from the base encoder.
 #
 # Cut it whenever you like and start it again: a finished step is passed over, and training goes on from its last checkpoint.
 # Hours on two CPU cores, minutes on a GPU, which is used where there is one. PROCESSES=4 trains in four processes (one a GPU);
@@ -55,8 +55,7 @@ if [ -n "${START:-}" ]; then
     train further --from "$OUT/start"
     [ -e "$OUT/between/made.json" ] ||
         "$PYTHON" -m training.average --before "$OUT/start" --after "$OUT/further" --state "$OUT/between"
-    train settled --from "$OUT/between" --teacher "$OUT/start" --teacher "$OUT/further"
-    finish settled moderation-en-zh --precision int8 --with-run "$OUT/further"
+    finish between moderation-en-zh --precision int8
     exit
 fi
 train teacher
