@@ -8,6 +8,7 @@ Stops and goes on: the state folder gets a checkpoint every few minutes, and the
 It ends with `model.safetensors`, `made.json`, the log and its figures; a folder that is finished is left as it is.
 """
 
+import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from training.fit.team import Team, join, leave
 from training.lessons.answer import Answering
 from training.lessons.classify import Classification
 from training.lessons.tag import Tagging
-from training.made import Made, begin, earlier_weights, finish, load_made, machine, now, rounded, versions
+from training.made import MADE, Made, begin, earlier_weights, finish, load_made, machine, now, rounded, versions
 from training.model import TOKENIZER, Model, drop_layers, from_pretrained
 from training.prepare import load_table
 from training.run_file import Run, load_run
@@ -110,9 +111,10 @@ def lesson_of(
 
 
 def _called(base: Path) -> str:
-    """The name of the base encoder: of a finished run, what that was made from."""
-    made = load_made(base)
-    return made.base_model if made else base.name
+    """The name of the base encoder: of a fine-tuned one, what that was made from."""
+    file = base / MADE
+    said = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return str(said.get("base_model") or base.name)
 
 
 def _decided(table: Table, card: DataCard) -> Table:
