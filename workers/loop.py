@@ -1,8 +1,7 @@
 """Consume, run, produce, commit, for one model. A chunk is committed when everything it led to is confirmed.
 
-Two chunks at most are under way: while one is delivered, the model works on the other. They are finished in order, so "the
-finished prefix is committed" needs no bookkeeping. Where little comes, chunks keep a distance and commits share requests
-(docs/decisions/0006-few-records-wait.md).
+Two chunks at most are under way: while one is delivered and committed, the model works on the other. They are finished in
+order, so "the finished prefix is committed" needs no bookkeeping.
 
 Two habits of kafka-python matter. It calls the listener on its own thread, where only `commit_async` may be used. And a
 partition that stays ours over a rebalance keeps its position: what was fetched and is thrown away would never come again, so
@@ -10,7 +9,6 @@ it is put back.
 """
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -42,14 +40,10 @@ from workers.under_way import Chunk, Offsets, UnderWay, partition_of
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS: Final = 200
-_HOLD_MS: Final = 20
-"""How long a commit of what is done waits for the next chunk, whose marker it can share a request with."""
 UNDER_WAY_MAX: Final = 2
 """Chunks whose results are not yet delivered; so many threads of the executor are of use."""
 _POLL_RECORDS: Final = 32
 """Records fetched ahead, at most: what a rebalance makes another process do again."""
-_FEW_PARTS: Final = 8
-"""No more than this part of a chunk is few, and waits for company."""
 _TAKE_BACK_MS: Final = 2_000
 """How long a process that gives up may try to take its markers back."""
 _LOOK_S: Final = 0.5
@@ -91,7 +85,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         *,
         recover: Recover,
         chunk_tokens: int,
-        linger_s: float,
         executor: Executor,
         on_assigned: Callable[[], None],
     ) -> None:
@@ -104,8 +97,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self.in_hand: Sequence[Any] = ()
         self._recover = recover
         self._chunk_tokens = chunk_tokens
-        self._linger_s = linger_s
-        self._began = -math.inf
         self._executor = executor
         self._on_assigned = on_assigned
         self._fetched: deque[Any] = deque()
@@ -140,31 +131,18 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._under_way.clear()  # closing the consumer revokes its partitions, and there is nothing to finish then
 
     def _step(self) -> None:
-        idle = not self._under_way
         if not self._fetched:
-            self._fetched.extend(self._fetch((_HOLD_MS if self._under_way.has_done else _POLL_MS) if idle else 0))
-        if self._are_few() or len(self._under_way) == UNDER_WAY_MAX:
-            self._under_way.settle()
-            self._wait_for_company()
+            self._fetched.extend(self._fetch(0 if self._under_way else _POLL_MS))
         self._look_for_deaths()
         records = self._take()
+        done = self._under_way.settle() if not records or len(self._under_way) == UNDER_WAY_MAX else {}
         self.in_hand = [*self._under_way.records(), *records]
         if records:
             decoded = [decode_record(record) for record in records]
-            self.commit({**self._under_way.take_done(), **self._under_way.marks(records)})  # before the model sees them
-            self._began = time.monotonic()
+            self.commit({**done, **self._under_way.marks(records)})  # before the model sees them
             self._under_way.add(Chunk(records, self._executor.submit(self.score, decoded)))
-        elif idle and self._under_way.has_done:
-            self.commit(self._under_way.take_done())
-
-    def _are_few(self) -> bool:
-        return sum(_tokens(record) for record in self._fetched) <= self._chunk_tokens // _FEW_PARTS
-
-    def _wait_for_company(self) -> None:
-        """A few records wait until the last chunk is some time old, as each chunk costs what hundreds of texts cost."""
-        if self._fetched and self._are_few():
-            time.sleep(max(0.0, self._began + self._linger_s - time.monotonic()))
-            self._fetched.extend(self._fetch(0))
+        elif done:
+            self.commit(done)
 
     def _fetch(self, timeout_ms: int) -> list[Any]:
         fetched = options.poll(self.consumer, timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
@@ -173,9 +151,9 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def _take(self) -> list[Any]:
         taken: list[Any] = []
         size = 0
-        while self._fetched and (not taken or size + _tokens(self._fetched[0]) <= self._chunk_tokens):
+        while self._fetched and (not taken or size + len(self._fetched[0].value or b"") // 2 <= self._chunk_tokens):
             taken.append(self._fetched.popleft())
-            size += _tokens(taken[-1])
+            size += len(taken[-1].value or b"") // 2  # two bytes a token id, and descriptions count as their like
         return taken
 
     def put_back(self, records: Collection[Any]) -> None:
@@ -185,8 +163,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 self.consumer.seek(partition_of(record), record.offset)
 
     def _finish_all(self) -> None:
-        self._under_way.settle_all()
-        if done := self._under_way.take_done():
+        if done := self._under_way.settle_all():
             self.commit(done)
         self.in_hand = ()
 
@@ -245,8 +222,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish and commit what is under way while the partitions are still ours; heartbeats wait meanwhile."""
         self._unchecked.difference_update(revoked)
-        self._under_way.settle_all()
-        offsets = self._under_way.take_done()
+        offsets = self._under_way.settle_all()
         if not offsets:
             return
         try:
@@ -258,12 +234,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """Somebody else has them by now. What is under way stays so: its results may be repeated, but none is ever skipped."""
         self._unchecked.difference_update(lost)
-        self._under_way.take_done()
-
-
-def _tokens(record: Any) -> int:  # noqa: ANN401 (kafka-python is untyped)
-    """About how many it holds: two bytes a token id, and descriptions count as their like."""
-    return len(record.value or b"") // 2
 
 
 def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 (kafka-python is untyped)

@@ -112,7 +112,6 @@ class World:
     partitions: Sequence[Sequence[Sequence[str]]]
     poison: Collection[str] = ()
     chunk_tokens: int = 1_000
-    linger_s: float = 0
     executor: Executor = field(default_factory=Immediately)
     attempts: int = ATTEMPTS
     undelivered: int = 0
@@ -160,7 +159,6 @@ class World:
             self.deliver,
             recover=Recovery(Undertaker(), self.attempts),  # type: ignore[arg-type]  # it only buries
             chunk_tokens=self.chunk_tokens,
-            linger_s=self.linger_s,
             executor=self.executor,
             on_assigned=self._count,
         )

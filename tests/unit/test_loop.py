@@ -153,38 +153,6 @@ def test_a_chunk_holds_about_so_many_tokens_and_at_least_one_record() -> None:
     assert [len(ids) for ids in world.scored] == [2, 1, 20, 1]
 
 
-def test_a_few_records_wait_for_company_where_a_chunk_began_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World([records("first")], chunk_tokens=100_000, linger_s=5)
-    waits: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 2:
-            world.kafka.append(TOPIC, work("third"))
-
-    monkeypatch.setattr(loop_module.time, "sleep", sleep)
-    world.kafka.step = lambda name: (
-        world.kafka.append(TOPIC, work("second")) if name == "score" and len(world.scored) == 1 else None
-    )
-    assert world.run()
-    assert world.scored == [["first"], ["second", "third"]]
-    assert waits[0] == 0, "nothing was there before"
-    assert 0 < waits[1] <= 5
-
-
-def test_many_records_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_module.time, "sleep", lambda _: pytest.fail("it waited"))
-    assert World([records(*names(20))], chunk_tokens=len(work("job-000")), linger_s=5).run()
-
-
-def test_what_is_done_is_committed_with_the_next_marks_or_where_nothing_comes() -> None:
-    world = World([records(*names(3))], chunk_tokens=1)
-    loop = world.loop()
-    loop.run(TOPIC)
-    assert loop.commits == 3 + 1
-    assert (world.lag, world.committed().metadata) == (0, "")
-
-
 def test_no_more_than_so_many_records_are_fetched_ahead() -> None:
     world = World([records(*names(200)), records(*(f"other-{name}" for name in names(200)))], chunk_tokens=1)
     ahead: list[int] = []
