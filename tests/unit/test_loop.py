@@ -153,6 +153,18 @@ def test_a_chunk_holds_about_so_many_tokens_and_at_least_one_record() -> None:
     assert [len(ids) for ids in world.scored] == [2, 1, 20, 1]
 
 
+@EXECUTORS
+def test_it_polls_with_empty_hands_only(executor: Executor) -> None:
+    """A rebalance in a poll lets earlier records come again: behind later ones, their offsets would be committed undone."""
+    world = World([records(*names(60))], executor=executor, chunk_tokens=len(work("job-000")) * 2)
+    loop = world.loop()
+    held: list[int] = []
+    world.kafka.step = lambda name: held.append(len(loop._fetched)) if name == "poll" else None
+    loop.run(TOPIC)
+    assert len(held) > 1
+    assert set(held) == {0}
+
+
 def test_no_more_than_so_many_records_are_fetched_ahead() -> None:
     world = World([records(*names(200)), records(*(f"other-{name}" for name in names(200)))], chunk_tokens=1)
     ahead: list[int] = []
