@@ -154,9 +154,10 @@ def test_a_chunk_holds_about_so_many_tokens_and_at_least_one_record() -> None:
 
 
 @EXECUTORS
-def test_it_polls_with_empty_hands_only(executor: Executor) -> None:
+@pytest.mark.parametrize("chunk_tokens", [200, 1_000_000])
+def test_it_polls_with_empty_hands_only(executor: Executor, chunk_tokens: int) -> None:
     """A rebalance in a poll lets earlier records come again: behind later ones, their offsets would be committed undone."""
-    world = World([records(*names(60))], executor=executor, chunk_tokens=len(work("job-000")) * 2)
+    world = World([records(*names(60))], executor=executor, chunk_tokens=chunk_tokens)
     loop = world.loop()
     held: list[int] = []
     world.kafka.step = lambda name: held.append(len(loop._fetched)) if name == "poll" else None
