@@ -7,16 +7,15 @@ After Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022). Model
 sensible average.
 """
 
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from schemas.errors import ConfigurationError
 from training.command import parser, run
-from training.made import MADE, WEIGHTS, Made, load_made, now
-from training.model import CONFIG, TOKENIZER
+from training.made import Made, finish, load_model, now, refuse_finished
 
 
 def average(before: Path, after: Path, state: Path, share: float) -> Made:
@@ -24,23 +23,19 @@ def average(before: Path, after: Path, state: Path, share: float) -> Made:
 
     Raises ConfigurationError where a run is missing, where `state` holds one, and where the two have not the same weights.
     """
-    made, earlier = load_made(after), load_made(before)
-    if not made or not earlier:
-        raise ConfigurationError(f"{before if made else after}: no finished run there")
-    if load_made(state):
-        raise ConfigurationError(f"{state} holds a finished run: name another folder")
-    old, new = load_file(before / WEIGHTS), load_file(after / WEIGHTS)
-    if made.names != earlier.names or {name: value.shape for name, value in old.items()} != {
-        name: value.shape for name, value in new.items()
-    }:
+    refuse_finished(state)
+    (earlier, earlier_made), (model, made) = load_model(before), load_model(after)
+    old, new = earlier.state_dict(), model.state_dict()
+    if earlier_made.names != made.names or _shapes(old) != _shapes(new):
         raise ConfigurationError(f"{before} and {after} are not the same model before and after a run")
-    state.mkdir(parents=True, exist_ok=True)
-    save_file({name: torch.lerp(old[name], value, share) for name, value in new.items()}, state / WEIGHTS)
-    for name in (CONFIG, TOKENIZER):
-        shutil.copy(after / name, state / name)
+    model.load_state_dict({name: torch.lerp(old[name], value, share) for name, value in new.items()})
     between = made.model_copy(update={"figures": {}, "finished_at": now()})
-    (state / MADE).write_text(between.model_dump_json(indent=2) + "\n", "utf-8")
+    finish(state, model, after, between)
     return between
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
 
 
 def main() -> None:

@@ -59,11 +59,18 @@ def begin(folder: Path, run: BaseModel, data: Mapping[str, str]) -> None:
 
 def finish(folder: Path, model: Model, base: Path, made: Made) -> None:
     """Write weights, the encoder's shape and the tokenizer, and last of all `made.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS, {"run": made.run.model_dump_json()})
     model.encoder.config.save_pretrained(folder)
     shutil.copy(base / TOKENIZER, folder / TOKENIZER)
     (folder / MADE).write_text(made.model_dump_json(indent=2) + "\n", "utf-8")
+
+
+def refuse_finished(folder: Path) -> None:
+    """Raises ConfigurationError where `folder` holds a finished run, which nothing may write over."""
+    if (folder / MADE).exists():
+        raise ConfigurationError(f"{folder} holds a finished run: name another folder")
 
 
 def load_made(folder: Path) -> Made | None:

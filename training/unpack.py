@@ -19,11 +19,11 @@ from onnx import numpy_helper
 from transformers import BertConfig, BertModel
 
 from pipeline.bundles import Bundle, open_bundle, verify_bundle
-from schemas.errors import BundleError, ConfigurationError
+from schemas.errors import BundleError
 from training.command import parser, run
 from training.export.graph import GRID
-from training.made import Made, finish, load_made, machine, now, versions
-from training.model import KINDS, Model
+from training.made import Made, finish, machine, now, refuse_finished, versions
+from training.model import Classifier
 from training.run_file import Run
 
 EXACTNESS: Final = ("fp32", "fp16", "int8")
@@ -36,8 +36,7 @@ def unpack(folder: Path, state: Path) -> Made:
     Raises BundleError for a damaged bundle and for a graph that `training.export` did not write, ConfigurationError where `state`
     holds a finished run.
     """
-    if load_made(state):
-        raise ConfigurationError(f"{state} holds a finished run: name another folder")
+    refuse_finished(state)
     bundle = open_bundle(folder)
     verify_bundle(bundle)
     graph = onnx.load(bundle.folder / _best(bundle)).graph
@@ -57,7 +56,6 @@ def unpack(folder: Path, state: Path) -> Made:
         versions=versions(),
         finished_at=now(),
     )
-    state.mkdir(parents=True, exist_ok=True)
     finish(state, model, bundle.folder, made)
     return made
 
@@ -67,14 +65,14 @@ def _best(bundle: Bundle) -> str:
     return next(files[precision] for precision in EXACTNESS if precision in files)
 
 
-def _model(bundle: Bundle, graph: onnx.GraphProto) -> Model:
+def _model(bundle: Bundle, graph: onnx.GraphProto) -> Classifier:
     """The encoder and head of `graph`."""
     arrays = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     try:
         state = _state(arrays)
         config = _config(graph, state, bundle.manifest.tokenizer.pad_id)
         encoder = BertModel(config, add_pooling_layer=False)  # type: ignore[no-untyped-call]
-        model = KINDS["multi_label"](encoder, len(state["head.bias"]))
+        model = Classifier(encoder, len(state["head.bias"]))
         model.load_state_dict({name: torch.from_numpy(np.array(value, np.float32)) for name, value in state.items()})
     except (KeyError, StopIteration, RuntimeError) as error:
         raise BundleError(f"model bundle {bundle.folder}: its graph was not written by training.export: {error}") from error

@@ -15,11 +15,13 @@
 set -eu
 DATA=$(realpath "$1")
 BASE=$(realpath "$2")
+START=${START:+$(realpath "$START")}
 OUT=$(realpath -m "${3:-runs/moderation}")
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 PROCESSES=${PROCESSES:-1}
-RELEASE=${RELEASE:-2.1.0}
+RELEASE=${RELEASE:-${START:+2.1.0}}
+RELEASE=${RELEASE:-2.0.0}
 FILES=training/runs/moderation
 mkdir -p "$OUT/models"
 
@@ -49,7 +51,7 @@ finish() { # RUN BUNDLE [OPTION…]
 }
 
 [ -e "$OUT/data/card.json" ] || "$PYTHON" -m training.prepare --data "$DATA" --output "$OUT/data"
-if [ -n "${START:-}" ]; then
+if [ -n "$START" ]; then
     [ -e "$OUT/start/made.json" ] || "$PYTHON" -m training.unpack --bundle "$START" --state "$OUT/start"
     BASE=$OUT/start
     train further --from "$OUT/start"
