@@ -102,15 +102,16 @@ def test_each_phenomenon_has_a_flagged_and_a_harmless_side_in_each_language(rows
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_name_of_a_group_tells_nothing_about_the_label(language: Language) -> None:
     groups = next(entries for entries in words(language) if "G" in entries[0].forms)
-    names = [entry.forms["G"].lower().removesuffix("s") for entry in groups if not entry.held_out]
+    names = [entry.forms["G"].lower() for entry in groups if not entry.held_out]
+    stems = [name.removesuffix("s") for name in names]  # Catholics and a Catholic are one group
     sides: dict[str, Counter[bool]] = defaultdict(Counter)
     for row in train():
-        for name in names:
+        for name in {*names, *stems}:
             if name in row.text.lower():
                 sides[name][flagged(row)] += 1
-    for name in names:
+    for name in {*names, *stems}:
         assert sides[name].total() > 50, name
-        assert 0.3 < sides[name][True] / sides[name].total() < 0.7, name
+        assert 0.3 < sides[name][True] / sides[name].total() < (0.7 if name in stems else 0.75), name
 
 
 def test_no_template_dominates() -> None:
