@@ -50,6 +50,8 @@ class Inference:
         self._threads = ThreadPoolExecutor(at_once, "run")
         self._busy = threading.Lock()
         self.buckets = buckets
+        self.mixed = False
+        """Whether windows of several lengths may share a run: only where padding changes nothing, see `workers.prove`."""
         self.budget = tokens_max
         self.runs = 0
         """Runs of the model so far: a sign of life for the watchdog."""
@@ -61,11 +63,17 @@ class Inference:
         Raises TransientError for a lost device, and where there is no memory for a single window.
         """
         outcome = np.full((len(windows), self._labels), np.nan, np.float32)
-        runs = [*plan([len(window) for window in windows], self.budget, self.buckets)]
+        runs = [*plan([len(window) for window in windows], self.budget, self.buckets, mixed=self.mixed)]
         longest_first = reversed(runs)  # so that no long one is left alone at the end
         for _ in self._threads.map(lambda rows: self._fill(outcome, rows, windows), longest_first):
             pass
         return outcome
+
+    def same_when_padded(self, window: Window, more: int) -> bool:
+        """Whether `window` has the same logits, bit for bit, with `more` tokens of padding."""
+        ids, mask = self._tensor([window])
+        wide = [np.pad(array, ((0, 0), (0, more)), constant_values=filler) for array, filler in ((ids, self._pad_id), (mask, 0))]
+        return np.array_equal(self._run(ids, mask), self._run(*wide))
 
     def _fill(self, outcome: Logits, rows: Rows, windows: Sequence[Window]) -> None:
         ids, mask = self._tensor([windows[row] for row in rows])

@@ -1,4 +1,7 @@
-"""A worker proves itself before it says that it is ready: every length runs, and every canary gets its verdict."""
+"""A worker proves itself before it says that it is ready: every length runs, and every canary gets its verdict.
+
+It also finds out whether padding changes a score here, which is up to the processor and ONNX Runtime's kernels for it.
+"""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -17,18 +20,29 @@ from schemas.codes import Verdict
 from schemas.errors import BundleError
 from workers.fold import fold, probabilities
 from workers.infer import Inference
+from workers.plan import RUN_TOKENS, padded
 
 _LOG = logging.getLogger(__name__)
 DEFAULT_POLICY: Final = "default"
 
 
 def warm_up(inference: Inference, bundle: Bundle) -> None:
-    """Run every length that serving will pad to, so that no job pays for it; raises BundleError where the model fails."""
+    """Run every length that serving will pad to, so that no job pays for it; raises BundleError where the model fails.
+
+    Where no score changes by a bit with padding, windows of several lengths share runs from then on.
+    """
     spec = bundle.manifest
-    for length in [*(size for size in inference.buckets if size < spec.windows.tokens_max), spec.windows.tokens_max]:
-        window = np.full(length, spec.tokenizer.end_id, np.uint32)
+    widest = int(padded([spec.windows.tokens_max], inference.buckets)[0])
+    lengths = [*(size for size in inference.buckets if size < spec.windows.tokens_max), spec.windows.tokens_max]
+    texts = [normalise(canary.text).text for canary in spec.canaries]
+    ids = np.concatenate([*Tokenizer(bundle).encode_batch(texts), [spec.tokenizer.end_id]])
+    windows = [np.resize(ids, length) for length in lengths]
+    for window in windows:
         if not np.isfinite(inference.logits([window])).all():
-            raise BundleError(f"model {spec.name}: it fails on {length} tokens")
+            raise BundleError(f"model {spec.name}: it fails on {len(window)} tokens")
+    changes = [(one, more) for one in windows for more in (1, RUN_TOKENS) if len(one) + more <= widest]
+    inference.mixed = all(inference.same_when_padded(one, more) for one, more in changes)
+    _LOG.info("padding %s here", "changes no score" if inference.mixed else "changes scores: a run is of windows of one length")
 
 
 def prove(inference: Inference, bundle: Bundle, policies: Mapping[str, LoadedPolicy]) -> None:

@@ -82,10 +82,10 @@ def test_a_text_has_the_same_logits_alone_and_among_others_bit_for_bit(classifie
     assert np.array_equal(together, alone)
 
 
-def test_query_key_and_value_share_one_rounding_of_their_input(classifier: Classifier) -> None:
-    graph = rounded(classifier, by_token=False).graph
-    kinds = [node.op_type for node in graph.node]
-    assert kinds.count("MatMulIntegerToFloat") == 12
+def test_attention_is_one_operator_behind_one_rounding(classifier: Classifier) -> None:
+    kinds = [node.op_type for node in rounded(classifier, by_token=False).graph.node]
+    assert kinds.count("QAttention") == 2
+    assert kinds.count("MatMulIntegerToFloat") == 6
     assert kinds.count("QuantizeLinear") == 8  # in each of two layers: for attention, its output, and both wide products
 
 

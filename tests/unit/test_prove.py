@@ -51,7 +51,9 @@ def test_every_length_of_serving_is_warmed_up(worker: ToyWorker) -> None:
         return np.zeros((len(ids), 9), np.float32)
 
     warm_up(broken(worker, run).inference, worker.bundle)
-    assert widths == [size for size in BUCKETS if size <= WINDOW]
+    served = [size for size in BUCKETS if size <= WINDOW]
+    assert widths[: len(served)] == served
+    assert max(widths) == WINDOW, "nor is anything padded to more than serving pads to"
 
 
 def test_a_window_between_two_buckets_is_warmed_up_too(worker: ToyWorker) -> None:
@@ -64,7 +66,7 @@ def test_a_window_between_two_buckets_is_warmed_up_too(worker: ToyWorker) -> Non
 
     spec = worker.bundle.manifest.windows.model_copy(update={"tokens_max": 65})
     warm_up(broken(worker, run).inference, altered(worker, windows=spec).bundle)
-    assert widths == [*range(4, 65), 66]
+    assert widths[:62] == [*range(4, 65), 66]
 
 
 def test_a_model_that_fails_at_a_length_is_not_served(worker: ToyWorker) -> None:
@@ -75,6 +77,28 @@ def test_a_model_that_fails_at_a_length_is_not_served(worker: ToyWorker) -> None
 
     with pytest.raises(BundleError, match="fails on 31 tokens"):
         warm_up(broken(worker, run).inference, worker.bundle)
+
+
+def test_windows_of_several_lengths_share_runs_where_padding_changes_nothing(worker: ToyWorker) -> None:
+    def run(_: Any, mask: Any) -> Any:
+        return np.repeat(mask.sum(axis=1, keepdims=True), 9, axis=1).astype(np.float32)
+
+    inference = broken(worker, run).inference
+    assert not inference.mixed
+    warm_up(inference, worker.bundle)
+    assert inference.mixed
+
+
+def test_they_do_not_where_a_single_bit_changes_at_one_length(worker: ToyWorker) -> None:
+    def run(ids: Any, mask: Any) -> Any:
+        logits = np.ones((len(ids), 9), np.float32)
+        if ids.shape[1] > mask.sum() == 31:
+            logits[0, 3] = np.nextafter(np.float32(1), np.float32(2))
+        return logits
+
+    inference = broken(worker, run).inference
+    warm_up(inference, worker.bundle)
+    assert not inference.mixed
 
 
 def test_a_canary_with_another_verdict_is_named_with_both(worker: ToyWorker) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from training.export.linear import MICROSOFT, Graph, Linear, Weights
+from training.export.linear import GELU_MIN, MICROSOFT, Graph, Linear, Projection, Weights
 
 _OPSET, _IR = 20, 9
 GRID: Final = 1 << 16
@@ -52,18 +52,15 @@ def _norm(graph: Graph, weights: Weights, at: str, value: str, epsilon: float) -
 
 
 def _layer(graph: Graph, weights: Weights, at: str, value: str, padding: str, heads: int, epsilon: float, linear: Linear) -> str:
-    def product(source: str, part: str, *, biased: bool = True) -> str:
-        bias = weights[f"{at}.{part}.bias"] if biased else None
-        return linear.product(graph, source, f"{at}.{part}", weights[f"{at}.{part}.weight"], bias)
+    def by(part: str, least: float | None = None) -> Projection:
+        return Projection(f"{at}.{part}", weights[f"{at}.{part}.weight"], weights[f"{at}.{part}.bias"], least)
 
-    parts = [f"attention.self.{part}" for part in ("query", "key", "value")]
-    projected = [product(value, part, biased=False) for part in parts]
-    bias = graph.constant(f"{at}.attention.bias", np.concatenate([weights[f"{at}.{part}.bias"] for part in parts]))
-    attended = graph.op("MultiHeadAttention", *projected, bias, padding, domain=MICROSOFT, num_heads=heads)
-    added = graph.op("Add", product(attended, "attention.output.dense"), value)
+    heads_by = [by(f"attention.self.{part}") for part in ("query", "key", "value")]
+    attended = linear.attention(graph, value, heads_by, padding, heads)
+    added = graph.op("Add", linear.product(graph, attended, by("attention.output.dense")), value)
     middle = _norm(graph, weights, f"{at}.attention.output.LayerNorm", added, epsilon)
-    wide = graph.op("Gelu", product(middle, "intermediate.dense"))
-    added = graph.op("Add", product(wide, "output.dense"), middle)
+    wide = graph.op("Gelu", linear.product(graph, middle, by("intermediate.dense")))
+    added = graph.op("Add", linear.product(graph, wide, by("output.dense", GELU_MIN)), middle)
     return _norm(graph, weights, f"{at}.output.LayerNorm", added, epsilon)
 
 

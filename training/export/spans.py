@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from training.export.graph import product_inputs
 
-SPAN_TAIL: Final = 1e-4
+SPAN_TAIL: Final = 3e-5
 """Share of a text's activations, at each end, that a fixed scale may cut off."""
 AFTER_GELU: Final = ".output.dense"
 """What follows the GELU takes a scale a token: its outliers would coarsen everybody's fixed scale."""
