@@ -198,6 +198,10 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         if begins := self._under_way.blameless():
             self.take_back(begins)
 
+    def is_unchecked(self, partition: TopicPartition) -> bool:
+        """Whether `partition` was assigned and nobody has looked yet whether somebody died over it."""
+        return partition in self._unchecked
+
     def _look_for_deaths(self) -> None:
         while unchecked := sorted(self._unchecked):
             self._finish_all()  # first: the marker may be our own

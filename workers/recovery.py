@@ -34,14 +34,14 @@ class Recovery:
     def __call__(self, loop: Loop, partition: TopicPartition, offset: int, found: Marker) -> None:
         """Work off the marked records, while the partition is ours."""
         _LOG.warning("a process died over offsets %d to %d of %s: going on with care", offset, found.until - 1, partition.topic)
-        marker = next_try(found)
         loop.consumer.seek(partition, offset)
         aside: dict[TopicPartition, Any] = {}
-        for record in _records(loop, partition, marker.until, aside):
-            self._work_off(loop, partition, record, marker)
+        later = Marker(found.until, "record")
+        for record in _records(loop, partition, found.until, aside):
+            # What was done of the first marked record is no other's: one that retention removed is followed by the next.
+            self._work_off(loop, partition, record, next_try(found) if record.offset == offset else later)
             end = record.offset + 1
-            marker = Marker(marker.until, "record")
-            loop.commit({partition: (end, marker.dump() if end < marker.until else "")})
+            loop.commit({partition: (end, later.dump() if end < found.until else "")})
         loop.put_back(aside.values())
 
     def _work_off(self, loop: Loop, partition: TopicPartition, record: Any, marker: Marker) -> None:  # noqa: ANN401
@@ -89,20 +89,26 @@ def _blameless(
 def _records(loop: Loop, partition: TopicPartition, until: int, aside: dict[TopicPartition, Any]) -> Iterator[Any]:
     """The records of `partition` before `until`, while it is ours and the loop is to go on; `aside` is what to put back then.
 
+    A partition that was assigned anew meanwhile may come back from somebody who went on with it: its mark is to be read again.
+
     The other partitions are not paused: kafka-python 3.0.12 sets aside what it has fetched of a paused partition, and may never
     take it up again when the partition is resumed.
     """
     deadline = time.monotonic() + _FETCH_S
     while not loop.stopping and time.monotonic() < deadline and partition in loop.consumer.assignment():
-        for found, records in options.poll(loop.consumer, timeout_ms=200, max_records=1).items():
+        polled = options.poll(loop.consumer, timeout_ms=200, max_records=1)
+        anew = loop.is_unchecked(partition)
+        for found, records in polled.items():
             for record in records:
-                if found != partition or record.offset >= until:
+                if anew or found != partition or record.offset >= until:
                     aside.setdefault(found, record)
                 else:
                     yield record
                     deadline = time.monotonic() + _FETCH_S
                 if found == partition and record.offset + 1 >= until:
                     return
+        if anew:
+            return
 
 
 def single_jobs(batch: WorkBatch) -> Iterator[WorkBatch]:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.work import unpack
+from tests.support.fake_kafka import FakeConsumer
 from tests.support.loops import (
     ALL_TROUBLE,
     ATTEMPTS,
@@ -218,3 +219,31 @@ def test_single_jobs_are_the_batch_again() -> None:
 def test_a_kill_passes_through_everything() -> None:
     with pytest.raises(Killed):
         World([[["bad"]]], poison={"bad"}).loop().run(TOPIC)
+
+
+@pytest.mark.parametrize("theirs", ["", Marker(3, "record").dump()], ids=["all well", "they died, too"])
+def test_jobs_that_one_record_has_done_are_skipped_in_no_other(theirs: str) -> None:
+    """The partition leaves in the first poll of a recovery, somebody does the record it was about, and it comes back."""
+    world = World([[["a", "b"], ["c", "d"], ["e"]]])
+    world.mark(Marker(3, "job", 1, 1).dump())
+    polls: list[str] = []
+
+    def lose(name: str) -> None:
+        if name == "poll":
+            polls.append(name)
+        if name == "poll" and len(polls) == 2:  # in the first one it got the partition
+            world.consumer.evict()
+            world.mark(theirs, offset=1)
+
+    world.kafka.step = lose
+    world.run_until_done()
+    assert world.delivered == ["c", "d", "e"]
+
+
+def test_a_record_that_is_gone_takes_what_was_done_of_it_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retention has removed the record that a mark is about, so the next one comes: of that, nothing was done."""
+    world = World([[["a", "b"], ["c", "d"]]])
+    world.mark(Marker(2, "job", 1, 1).dump())
+    monkeypatch.setattr(FakeConsumer, "seek", lambda self, place, _: self._positions.update({place: 1}))
+    world.run_until_done()
+    assert world.delivered == ["c", "d"]
