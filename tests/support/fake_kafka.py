@@ -363,7 +363,10 @@ class FakeProducer:
         else:
             future.success(self.kafka.append(topic, value, key, headers))
 
-    def flush(self) -> None:
+    def flush(self, timeout: float | None = None) -> None:
+        """Release what is held; with a timeout, wait for it in vain."""
+        if timeout is not None and self.kafka.holding:
+            raise KafkaTimeoutError("still held")
         self.kafka.release()
 
     def close(self, **_: object) -> None:
