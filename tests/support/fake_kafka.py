@@ -303,7 +303,8 @@ class FakeConsumer:
         if self._generation == group.generation:
             return True
         if id(self) not in group.joined:
-            self._tell("on_partitions_revoked", set(self._positions))
+            if self._positions:  # what was lost is not revoked as well
+                self._tell("on_partitions_revoked", set(self._positions))
             if self._evicted:
                 return False
             group.joined.add(id(self))
