@@ -303,7 +303,8 @@ class FakeConsumer:
         if self._generation == group.generation:
             return True
         if id(self) not in group.joined:
-            self._tell("on_partitions_revoked", set(self._positions))
+            if self._positions:  # what was lost is not revoked as well
+                self._tell("on_partitions_revoked", set(self._positions))
             if self._evicted:
                 return False
             group.joined.add(id(self))
@@ -363,7 +364,10 @@ class FakeProducer:
         else:
             future.success(self.kafka.append(topic, value, key, headers))
 
-    def flush(self) -> None:
+    def flush(self, timeout: float | None = None) -> None:
+        """Release what is held; with a timeout, wait for it in vain."""
+        if timeout is not None and self.kafka.holding:
+            raise KafkaTimeoutError("still held")
         self.kafka.release()
 
     def close(self, **_: object) -> None:
