@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     publish_in_flight_jobs: Positive = Field(default=5_000, description="Published and not yet confirmed, at most.")
 
     preprocess_linger_ms: Annotated[int, Field(ge=0)] = Field(
-        default=10, description="How long after a batch a few records wait for company; an idle app never waits."
+        default=10, description="How long records wait for company while others are on their way; an idle app never waits."
     )
     preprocess_batch_records: Positive = Field(default=512, description="Records prepared in one go, at most.")
     preprocess_batch_bytes: Positive = Field(default=256 << 10, description="Bytes of records prepared in one go, about.")
@@ -127,9 +127,6 @@ class Settings(BaseSettings):
         default=512, description="Rows times longest row of one model run, at most; raise it on a GPU."
     )
     worker_chunk_tokens: Positive = Field(default=16_384, description="Tokens taken up between two commits, about.")
-    worker_linger_ms: Annotated[int, Field(ge=0)] = Field(
-        default=10, description="How long after a chunk a few records wait for company; an idle worker never waits."
-    )
     worker_attempts: Positive = Field(
         default=3, description="Tries of a text that kills its process, before it is dead-lettered."
     )

@@ -80,7 +80,6 @@ def _work(settings: Settings, readiness: Readiness) -> None:
         guarded(deliverer.deliver, settings),
         recover=Recovery(recorder, settings.worker_attempts),
         chunk_tokens=settings.worker_chunk_tokens,
-        linger_s=settings.worker_linger_ms / 1000,
         executor=executor,
         on_assigned=lambda: readiness.announce(up=True),
     )

@@ -3,11 +3,10 @@
 import logging
 import time
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError
 
 from pipeline import kafka as options
 from pipeline import metrics
@@ -38,16 +37,14 @@ class Deliverer:
 
     def deliver(self, records: Sequence[Outgoing]) -> None:
         """Return when every record is confirmed; raises TransientError if one is not in time, ConfigurationError if refused."""
-        began = time.monotonic()
         wanted = [record for record in records if not record.optional or self._exists(record.topic)]
         metrics.REPLIES_SKIPPED.inc(len(records) - len(wanted))
         sent = [(record, future) for record in wanted if (future := self._send(record)) is not None]
-        with suppress(KafkaTimeoutError):  # what waits in vain is said of its record, below
-            self._producer.flush(REPLY_S)
         for optional, within_s in ((False, self._deadline_s), (True, REPLY_S)):
+            deadline = time.monotonic() + within_s
             for record, future in sent:
                 if record.optional is optional:
-                    self._confirm(record, future, began + within_s)
+                    self._confirm(record, future, deadline)
 
     def _send(self, record: Outgoing) -> Any | None:  # noqa: ANN401 (kafka-python's futures are untyped)
         try:

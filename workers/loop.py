@@ -1,11 +1,7 @@
 """Consume, run, produce, commit, for one model. A chunk is committed when everything it led to is confirmed.
 
-Two chunks at most are under way: while one is delivered, the model works on the other. They are finished in order, so "the
-finished prefix is committed" needs no bookkeeping. Where little comes, chunks keep a distance and commits share requests
-(docs/decisions/0006-few-records-wait.md).
-
-Kafka is polled with empty hands only. The group changes nowhere but in a poll, and what is under way then is finished before
-more is taken: so records of two assignments never stand beside each other, where their offsets would be out of order.
+Two chunks at most are under way: while one is delivered and committed, the model works on the other. They are finished in
+order, so "the finished prefix is committed" needs no bookkeeping.
 
 Two habits of kafka-python matter. It calls the listener on its own thread, where only `commit_async` may be used. And a
 partition that stays ours over a rebalance keeps its position: what was fetched and is thrown away would never come again, so
@@ -39,14 +35,11 @@ from pipeline.replay_headers import tried_before
 from schemas.errors import ConfigurationError, FatalError, MessageError, TransientError
 from schemas.work import Source, unpack
 from workers.attempts import Marker, load_marker
-from workers.pace import Pace, tokens
 from workers.score import WorkRecord
 from workers.under_way import Chunk, Offsets, UnderWay, partition_of
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS: Final = 200
-_HOLD_MS: Final = 20
-"""How long a commit of what is done waits for the next chunk, whose marker it can share a request with."""
 UNDER_WAY_MAX: Final = 2
 """Chunks whose results are not yet delivered; so many threads of the executor are of use."""
 _POLL_RECORDS: Final = 32
@@ -92,7 +85,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         *,
         recover: Recover,
         chunk_tokens: int,
-        linger_s: float,
         executor: Executor,
         on_assigned: Callable[[], None],
     ) -> None:
@@ -105,7 +97,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self.in_hand: Sequence[Any] = ()
         self._recover = recover
         self._chunk_tokens = chunk_tokens
-        self._pace = Pace(linger_s, chunk_tokens=chunk_tokens, fetch_records=_POLL_RECORDS)
         self._executor = executor
         self._on_assigned = on_assigned
         self._fetched: deque[Any] = deque()
@@ -141,52 +132,28 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def _step(self) -> None:
         if not self._fetched:
-            self._keep_distance()
-            if self.stopping:
-                return
-            self._poll()
+            self._fetched.extend(self._fetch(0 if self._under_way else _POLL_MS))
         self._look_for_deaths()
-        if records := self._take():
-            self._take_up(records)
-        else:
-            self._wind_down()
-
-    def _keep_distance(self) -> None:
-        """After few records: deliver them, and let the next ones gather for a moment."""
-        if self._pace.few:
-            self._under_way.settle_all()
-            self._pace.wait(lambda: self.stopping)
-
-    def _poll(self) -> None:
-        """Fetch more; only while nothing that was fetched is in hand."""
-        timeout_ms = 0 if self._under_way else _HOLD_MS if self._under_way.has_done else _POLL_MS
-        fetched = options.poll(self.consumer, timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
-        self._fetched.extend(record for records in fetched.values() for record in records)
-        self._pace.fetched(self._fetched)
-
-    def _take_up(self, records: Sequence[Any]) -> None:
-        if len(self._under_way) == UNDER_WAY_MAX:
-            self._under_way.settle()
+        records = self._take()
+        done = self._under_way.settle() if not records or len(self._under_way) == UNDER_WAY_MAX else {}
         self.in_hand = [*self._under_way.records(), *records]
-        decoded = [decode_record(record) for record in records]
-        self.commit({**self._under_way.take_done(), **self._under_way.marks(records)})  # before the model sees them
-        self._pace.begin()
-        self._under_way.add(Chunk(records, self._executor.submit(self.score, decoded)))
+        if records:
+            decoded = [decode_record(record) for record in records]
+            self.commit({**done, **self._under_way.marks(records)})  # before the model sees them
+            self._under_way.add(Chunk(records, self._executor.submit(self.score, decoded)))
+        elif done:
+            self.commit(done)
 
-    def _wind_down(self) -> None:
-        """Nothing came: commit what is done, or deliver what is under way."""
-        if self._under_way.has_done:
-            self.commit(self._under_way.take_done())
-        else:
-            self._under_way.settle()
-        self.in_hand = self._under_way.records()
+    def _fetch(self, timeout_ms: int) -> list[Any]:
+        fetched = options.poll(self.consumer, timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
+        return [record for records in fetched.values() for record in records]
 
     def _take(self) -> list[Any]:
         taken: list[Any] = []
         size = 0
-        while self._fetched and (not taken or size + tokens(self._fetched[0]) <= self._chunk_tokens):
+        while self._fetched and (not taken or size + len(self._fetched[0].value or b"") // 2 <= self._chunk_tokens):
             taken.append(self._fetched.popleft())
-            size += tokens(taken[-1])
+            size += len(taken[-1].value or b"") // 2  # two bytes a token id, and descriptions count as their like
         return taken
 
     def put_back(self, records: Collection[Any]) -> None:
@@ -196,8 +163,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 self.consumer.seek(partition_of(record), record.offset)
 
     def _finish_all(self) -> None:
-        self._under_way.settle_all()
-        if done := self._under_way.take_done():
+        if done := self._under_way.settle_all():
             self.commit(done)
         self.in_hand = ()
 
@@ -251,7 +217,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """New partitions: before they are worked on, see whether somebody died over them."""
-        self._under_way.take_done()  # of an assignment before: somebody else may have committed more since
         self._unchecked.update(assigned)
         self.assigned = frozenset(assigned)  # all of them: kafka-python's default assignors revoke everything first
         _LOG.info("assigned %d partitions", len(assigned))
@@ -261,8 +226,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish and commit what is under way while the partitions are still ours; heartbeats wait meanwhile."""
         self._unchecked.difference_update(revoked)
-        self._under_way.settle_all()
-        offsets = self._under_way.take_done()
+        offsets = self._under_way.settle_all()
         if not offsets:
             return
         try:
@@ -274,7 +238,6 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """Somebody else has them by now. What is under way stays so: its results may be repeated, but none is ever skipped."""
         self._unchecked.difference_update(lost)
-        self._under_way.take_done()  # it could be refused only
 
 
 def decode_record(record: Any, attempt: int = 1) -> WorkRecord:  # noqa: ANN401 (kafka-python is untyped)

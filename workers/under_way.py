@@ -1,7 +1,5 @@
 """The chunks that a worker has in hand, oldest first, and what may be committed about them.
 
-What is delivered need not be committed at once: in one assignment a later commit says all that an earlier one would have said.
-
 Two threads ask: the loop's own, and kafka-python's, which revokes partitions whenever it likes. One lock makes it certain that a
 chunk is finished once, and that it stays here until all it led to is delivered: offsets beyond a chunk are never committed
 before that. The lock is not held over a commit, for which kafka-python's thread is needed.
@@ -42,7 +40,6 @@ class UnderWay:
     def __init__(self, deliver: Callable[[Chunk], None]) -> None:
         self._deliver = deliver
         self._chunks: deque[Chunk] = deque()
-        self._done: Offsets = {}
         self._busy = threading.Lock()
 
     def __len__(self) -> int:
@@ -53,9 +50,8 @@ class UnderWay:
         self._chunks.append(chunk)
 
     def clear(self) -> None:
-        """Forget all of them, and what is done: the end."""
+        """Forget all of them: the end."""
         self._chunks.clear()
-        self._done.clear()
 
     def records(self) -> list[Any]:
         """Of all chunks."""
@@ -66,39 +62,31 @@ class UnderWay:
         oldest = begins([*self.records(), *records])
         return {partition: (oldest[partition], Marker(end).dump()) for partition, end in ends(records).items()}
 
-    def settle(self) -> None:
-        """Deliver the oldest chunk, if there is one. What follows it stays marked."""
+    def settle(self) -> Offsets:
+        """Deliver the oldest chunk, if there is one; returns what to commit now. What follows it stays marked."""
         with self._busy:
             if not self._chunks:
-                return
+                return {}
             oldest = self._chunks[0]
             self._deliver(oldest)
             self._chunks.popleft()
             marked = ends(self.records())
-            for partition, end in ends(oldest.records).items():
-                self._done[partition] = end, Marker(marked[partition]).dump() if partition in marked else ""
+            return {
+                partition: (end, Marker(marked[partition]).dump() if partition in marked else "")
+                for partition, end in ends(oldest.records).items()
+            }
 
-    def settle_all(self) -> None:
-        """Deliver all of them."""
+    def settle_all(self) -> Offsets:
+        """Deliver all of them; returns what to commit now."""
+        done: Offsets = {}
         while self._chunks:
-            self.settle()
-
-    @property
-    def has_done(self) -> bool:
-        """Whether something is delivered and was not yet taken to be committed."""
-        return bool(self._done)
-
-    def take_done(self) -> Offsets:
-        """What to commit now, for all that is delivered; it counts as committed from here on."""
-        with self._busy:
-            done, self._done = self._done, {}
-            return done
+            done |= self.settle()
+        return done
 
     def blameless(self) -> Offsets:
-        """What to commit at the end: all that is done, and no markers of records whose scorer did not raise."""
+        """What to commit in place of the markers of records whose scorer did not raise."""
         blamed = {partition for chunk in self._chunks if chunk.failed for partition in ends(chunk.records)}
-        cleared = {partition: (begin, "") for partition, begin in begins(self.records()).items() if partition not in blamed}
-        return {**self.take_done(), **cleared}
+        return {partition: (begin, "") for partition, begin in begins(self.records()).items() if partition not in blamed}
 
 
 def partition_of(record: Any) -> TopicPartition:  # noqa: ANN401 (kafka-python is untyped)

@@ -2,17 +2,14 @@
 
 Bounded: `put` waits once `in_flight_records` or `in_flight_bytes` are taken up, counted from the oldest that is not delivered:
 what is delivered behind it cannot be acknowledged before it, lies in memory so long, and comes again if the process dies.
-A few records wait for company where a batch began just now, so a lone job on an idle system goes at once.
+Records wait for company only while others are being prepared or delivered, so a lone job on an idle system goes at once.
 """
 
 import asyncio
 import logging
-import math
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,8 +60,7 @@ class Batcher:
         self._waiting: list[tuple[Slot, JobRecord, int]] = []
         self._waiting_bytes = 0
         self._in_flight: deque[tuple[Slot, int, int]] = deque()
-        self._in_flight_bytes = 0
-        self._began = -math.inf
+        self._in_flight_bytes = self._on_the_way = 0
         self._arrived, self._enough, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._deliveries: set[asyncio.Task[None]] = set()
 
@@ -113,12 +109,13 @@ class Batcher:
             raise
 
     async def _linger(self) -> None:
-        wait_s = self._began + self._limits.linger_s - time.monotonic()
-        if wait_s <= 0 or self._is_batch():
+        if self._on_the_way == 0 or self._is_batch() or self._limits.linger_s == 0:
             return
         self._enough.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._enough.wait(), wait_s)
+        try:
+            await asyncio.wait_for(self._enough.wait(), self._limits.linger_s)
+        except TimeoutError:
+            return
 
     def _is_batch(self) -> bool:
         return len(self._waiting) >= self._limits.batch_records or self._waiting_bytes >= self._limits.batch_bytes
@@ -136,7 +133,7 @@ class Batcher:
 
     async def _prepare(self, taken: list[tuple[Slot, JobRecord, int]]) -> None:
         loop = asyncio.get_running_loop()
-        self._began = time.monotonic()
+        self._on_the_way += 1
         output = await loop.run_in_executor(self._executor, self._run, [record for _, record, _ in taken])
         task = loop.create_task(self._finish(taken, output))
         self._deliveries.add(task)
@@ -145,6 +142,9 @@ class Batcher:
     async def _finish(self, taken: list[tuple[Slot, JobRecord, int]], output: list[Outgoing]) -> None:
         await self._deliver(output)
         self._gate.done(slot for slot, _, _ in taken)
+        self._on_the_way -= 1
+        if self._on_the_way == 0:
+            self._enough.set()
         while self._in_flight and self._in_flight[0][0].done:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
         self._room.set()

@@ -112,12 +112,9 @@ class World:
     partitions: Sequence[Sequence[Sequence[str]]]
     poison: Collection[str] = ()
     chunk_tokens: int = 1_000
-    linger_s: float = 0
     executor: Executor = field(default_factory=Immediately)
     attempts: int = ATTEMPTS
     undelivered: int = 0
-    coming: list[tuple[int, str]] = field(default_factory=list)
-    """Partition and job of records that come later, one whenever there is nothing to read."""
 
     def __post_init__(self) -> None:
         self.kafka = FakeKafka(work=len(self.partitions), results=1, dead=1)
@@ -154,7 +151,7 @@ class World:
         self.kafka.committed[GROUP][TopicPartition(TOPIC, partition)] = OffsetAndMetadata(offset, metadata, -1)
 
     def loop(self) -> Loop:
-        """A fresh process's loop; it stops when there is nothing more to read, and nothing more comes."""
+        """A fresh process's loop; it stops when there is nothing more to read."""
         self.consumer = self.kafka.consumer(group_id=GROUP)
         loop = Loop(
             self.consumer,
@@ -162,16 +159,11 @@ class World:
             self.deliver,
             recover=Recovery(Undertaker(), self.attempts),  # type: ignore[arg-type]  # it only buries
             chunk_tokens=self.chunk_tokens,
-            linger_s=self.linger_s,
             executor=self.executor,
             on_assigned=self._count,
         )
-        self.kafka.idle = lambda: self._come() if self.coming else loop.stop()
+        self.kafka.idle = loop.stop
         return loop
-
-    def _come(self) -> None:
-        partition, name = self.coming.pop(0)
-        self.kafka.append(TOPIC, work(name), partition=partition)
 
     def run(self) -> bool:
         """One process, from its start to its end; whether it ended in order."""

@@ -152,18 +152,30 @@ def test_a_lone_record_goes_at_once() -> None:
         assert world.acknowledged == [], "not before it is delivered"
         await world.confirm()
         await world.put()
-        await until(lambda: len(world.prepared) == 2)
+        await settle()
 
-    world = play(story, linger_s=0.01)
+    world = play(story)
     assert (world.prepared, world.acknowledged) == ([[0], [1]], [0])
 
 
-def test_records_gather_after_a_batch_and_no_longer_than_the_linger() -> None:
+def test_records_gather_while_others_are_on_the_way() -> None:
     async def story(world: World) -> None:
+        await world.put()
+        await settle()
         for _ in range(3):
             await world.put()
             await settle()
         assert world.prepared == [[0]]
+        await world.confirm()
+
+    assert play(story).prepared == [[0], [1, 2, 3]]
+
+
+def test_records_gather_no_longer_than_the_linger() -> None:
+    async def story(world: World) -> None:
+        for _ in range(3):
+            await world.put()
+            await settle()
         await until(lambda: len(world.prepared) == 2)
         assert world.acknowledged == [], "the first is still on the way"
 
@@ -374,4 +386,4 @@ def test_the_oldest_in_hand_is_the_first_that_is_not_delivered() -> None:
         await world.confirm()
         assert (world.batcher.in_hand(), world.batcher.oldest_ms()) == (0, None)
 
-    assert play(story, linger_s=0).acknowledged == [0, 1]
+    assert play(story).acknowledged == [0, 1]

@@ -97,7 +97,6 @@ def test_a_name_that_no_setting_has_is_refused(folder: Path, written: str, said:
         ("kafka_sasl_mechanism", "GSSAPI"),
         ("metrics_port", 65_536),
         ("preprocess_linger_ms", -1),
-        ("worker_linger_ms", -1),
         ("worker_provider", "tpu"),
         ("record_bytes_max", (8 << 20) - 1),
         ("log_level", "loud"),

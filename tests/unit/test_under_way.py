@@ -12,7 +12,7 @@ from kafka import TopicPartition
 
 from schemas.errors import TransientError
 from workers.attempts import Marker, load_marker
-from workers.under_way import Chunk, UnderWay, ends
+from workers.under_way import Chunk, Offsets, UnderWay, ends
 
 P, Q = TopicPartition("work", 0), TopicPartition("work", 1)
 
@@ -39,30 +39,16 @@ def under_way(*chunks: Chunk) -> tuple[UnderWay, list[Chunk]]:
 def test_the_oldest_is_delivered_first_and_what_follows_stays_marked() -> None:
     first, second = chunk(record(P, 0), record(P, 1), record(Q, 7)), chunk(record(P, 2), record(P, 3))
     found, delivered = under_way(first, second)
-    found.settle()
-    assert found.take_done() == {P: (2, Marker(4).dump()), Q: (8, "")}
+    assert found.settle() == {P: (2, Marker(4).dump()), Q: (8, "")}
     assert delivered == [first]
-    found.settle()
-    assert found.take_done() == {P: (4, "")}
-    found.settle()
-    assert (delivered, found.take_done(), len(found)) == ([first, second], {}, 0)
+    assert found.settle() == {P: (4, "")}
+    assert (delivered, found.settle(), len(found)) == ([first, second], {}, 0)
 
 
 def test_all_of_them_are_one_commit() -> None:
     found, delivered = under_way(chunk(record(P, 0)), chunk(record(P, 1)), chunk(record(Q, 0)))
-    found.settle_all()
-    assert found.take_done() == {P: (2, ""), Q: (1, "")}
+    assert found.settle_all() == {P: (2, ""), Q: (1, "")}
     assert len(delivered) == 3
-
-
-def test_what_is_done_waits_for_its_commit_and_the_later_one_counts() -> None:
-    found, _ = under_way(chunk(record(P, 0), record(Q, 0)), chunk(record(P, 1)))
-    assert not found.has_done
-    found.settle()
-    found.settle()
-    assert found.has_done
-    assert found.take_done() == {P: (2, ""), Q: (1, "")}
-    assert not found.has_done
 
 
 def test_a_new_chunk_is_marked_from_where_all_that_is_under_way_begins() -> None:
@@ -87,12 +73,6 @@ def test_only_partitions_of_a_chunk_whose_scorer_raised_keep_their_marks() -> No
     assert found.blameless() == {Q: (5, "")}
 
 
-def test_what_is_done_is_committed_at_the_end_also_where_a_scorer_raised() -> None:
-    found, _ = under_way(chunk(record(P, 0), record(Q, 4)), chunk(record(P, 1), error=ZeroDivisionError()))
-    found.settle()
-    assert found.blameless() == {P: (1, Marker(2).dump()), Q: (5, "")}
-
-
 def test_two_threads_deliver_a_chunk_once_and_the_second_one_waits_for_it() -> None:
     began, go_on = threading.Event(), threading.Event()
     delivered: list[Chunk] = []
@@ -106,17 +86,18 @@ def test_two_threads_deliver_a_chunk_once_and_the_second_one_waits_for_it() -> N
     first, second = chunk(record(P, 0)), chunk(record(P, 1))
     found.add(first)
     found.add(second)
-    ours = threading.Thread(target=found.settle)
+    commits: list[Offsets] = []
+    ours = threading.Thread(target=lambda: commits.append(found.settle()))
     ours.start()
     assert began.wait(30)
-    theirs = threading.Thread(target=found.settle_all)
+    theirs = threading.Thread(target=lambda: commits.append(found.settle_all()))
     theirs.start()
-    assert not found.has_done
+    assert not commits
     go_on.set()
     ours.join(30)
     theirs.join(30)
     assert delivered == [first, second]
-    assert found.take_done() == {P: (2, "")}
+    assert commits == [{P: (1, Marker(2).dump())}, {P: (2, "")}]
 
 
 ADD = st.tuples(st.just("add"), st.lists(st.sampled_from([P, Q]), min_size=1, max_size=3))
@@ -137,8 +118,7 @@ def test_no_offset_is_ever_beyond_what_is_not_delivered(steps: list[tuple[str, l
         elif step == "marks":
             offsets = found.marks([record(P, taken[P])])
         else:
-            getattr(found, step)()
-            offsets = found.take_done()
+            offsets = getattr(found, step)()
         done = ends([one for part in delivered for one in part.records])
         for place, (offset, metadata) in offsets.items():
             assert offset == done.get(place, 0)

@@ -57,13 +57,6 @@ def test_a_record_that_nobody_confirms_is_transient(kafka: FakeKafka, deliverer:
         deliverer.deliver([RESULT])
 
 
-def test_records_are_sent_at_once(deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(deliverer._producer, "flush", waits.append)
-    deliverer.deliver([RESULT])
-    assert waits == [delivery_module.REPLY_S]
-
-
 def test_a_client_that_cannot_even_send_is_transient(kafka: FakeKafka, deliverer: Deliverer) -> None:
     def unreachable(name: str) -> None:
         if name == "send":
