@@ -27,6 +27,8 @@ from training.model import Classifier
 from training.run_file import Run
 
 EXACTNESS: Final = ("fp32", "fp16", "int8")
+JOINT: Final = (".attention", ".attention.self")
+"""Where query, key and value are one in the graph: their biases, and in int8 since 2.1.1 their weights."""
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -89,15 +91,22 @@ def _state(arrays: Arrays) -> Arrays:
     for name, value in arrays.items():
         at, _, kind = name.rpartition(".")
         if kind == "int8":
-            found[f"{at}.weight"] = (value * arrays[f"{at}.scale"]).T
-        elif at.endswith(".attention"):
-            parts = zip(("query", "key", "value"), np.split(value, 3), strict=True)
-            found |= {f"{at}.self.{part}.bias": own for part, own in parts}
+            found |= _apart(at, "weight", (value * arrays[f"{at}.scale"]).T)
+        elif kind == "bias" and at.endswith(JOINT):
+            found |= _apart(at, "bias", value)
         elif name == "head.weight":
             found[name] = value.T / GRID
         elif name.startswith(("encoder.", "head.")) and kind in {"weight", "bias"}:
             found[name] = value.T
     return found
+
+
+def _apart(at: str, kind: str, value: npt.NDArray[Any]) -> Arrays:
+    """A weight or bias under its name; query, key and value, where they are one in the graph, under each of theirs."""
+    if not at.endswith(JOINT):
+        return {f"{at}.{kind}": value}
+    parts = zip(("query", "key", "value"), np.split(value, 3), strict=True)
+    return {f"{at.removesuffix('.self')}.self.{part}.{kind}": own for part, own in parts}
 
 
 def _config(graph: onnx.GraphProto, state: Arrays, pad_id: int) -> BertConfig:
