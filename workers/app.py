@@ -23,6 +23,7 @@ from pipeline.gauges import LagWatch, show_in_hand
 from pipeline.health import serving_health
 from pipeline.log import configure_logging
 from pipeline.policy_book import PolicyBook
+from pipeline.preprocess.tokenise import Tokenizer
 from pipeline.prober import probing
 from pipeline.ready import Readiness
 from pipeline.refusal import failure
@@ -122,8 +123,9 @@ def _scorer(settings: Settings, bundle: Bundle) -> tuple[Scorer, Recorder, Infer
         at_once=session.at_once,
         buckets=session.buckets,
     )
-    warm_up(inference, bundle)
-    prove(inference, bundle, policies.current)
+    tokenizer = Tokenizer(bundle)
+    warm_up(inference, bundle, tokenizer)
+    prove(inference, bundle, tokenizer, policies.current)
     model = ModelRef(name=spec.name, release=spec.release, precision=session.file.precision, sha256=session.file.sha256)
     recorder = Recorder(settings, spec, model, policies, now_ms)
     return Scorer(bundle, inference, policies, recorder, now_ms), recorder, inference

@@ -69,11 +69,11 @@ class Inference:
             pass
         return outcome
 
-    def same_when_padded(self, window: Window, more: int) -> bool:
-        """Whether `window` has the same logits, bit for bit, with `more` tokens of padding."""
+    def padded_logits(self, window: Window, more: int) -> Logits:
+        """Logits [1, labels] of `window` with `more` tokens of padding than it needs."""
         ids, mask = self._tensor([window])
-        wide = [np.pad(array, ((0, 0), (0, more)), constant_values=filler) for array, filler in ((ids, self._pad_id), (mask, 0))]
-        return np.array_equal(self._run(ids, mask), self._run(*wide))
+        wider = ((0, 0), (0, more))
+        return self._run(np.pad(ids, wider, constant_values=self._pad_id), np.pad(mask, wider))
 
     def _fill(self, outcome: Logits, rows: Rows, windows: Sequence[Window]) -> None:
         ids, mask = self._tensor([windows[row] for row in rows])

@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 DEFAULT_POLICY: Final = "default"
 
 
-def warm_up(inference: Inference, bundle: Bundle) -> None:
+def warm_up(inference: Inference, bundle: Bundle, tokenizer: Tokenizer) -> None:
     """Run every length that serving will pad to, so that no job pays for it; raises BundleError where the model fails.
 
     Where no score changes by a bit with padding, windows of several lengths share runs from then on.
@@ -35,17 +35,22 @@ def warm_up(inference: Inference, bundle: Bundle) -> None:
     widest = int(padded([spec.windows.tokens_max], inference.buckets)[0])
     lengths = [*(size for size in inference.buckets if size < spec.windows.tokens_max), spec.windows.tokens_max]
     texts = [normalise(canary.text).text for canary in spec.canaries]
-    ids = np.concatenate([*Tokenizer(bundle).encode_batch(texts), [spec.tokenizer.end_id]])
+    ids = np.concatenate([*tokenizer.encode_batch(texts), [spec.tokenizer.end_id]])
     windows = [np.resize(ids, length) for length in lengths]
-    for window in windows:
-        if not np.isfinite(inference.logits([window])).all():
+    alone = [inference.logits([window]) for window in windows]
+    for window, logits in zip(windows, alone, strict=True):
+        if not np.isfinite(logits).all():
             raise BundleError(f"model {spec.name}: it fails on {len(window)} tokens")
-    changes = [(one, more) for one in windows for more in (1, RUN_TOKENS) if len(one) + more <= widest]
-    inference.mixed = all(inference.same_when_padded(one, more) for one, more in changes)
+    inference.mixed = all(
+        np.array_equal(inference.padded_logits(window, more), logits)
+        for window, logits in zip(windows, alone, strict=True)
+        for more in (1, RUN_TOKENS)
+        if len(window) + more <= widest
+    )
     _LOG.info("padding %s here", "changes no score" if inference.mixed else "changes scores: a run is of windows of one length")
 
 
-def prove(inference: Inference, bundle: Bundle, policies: Mapping[str, LoadedPolicy]) -> None:
+def prove(inference: Inference, bundle: Bundle, tokenizer: Tokenizer, policies: Mapping[str, LoadedPolicy]) -> None:
     """Every canary gets its verdict, under the default policy or under the one that is shipped; raises BundleError where not.
 
     Operators change the default policy as they like: that alone says nothing against the model.
@@ -53,7 +58,7 @@ def prove(inference: Inference, bundle: Bundle, policies: Mapping[str, LoadedPol
     judging = _judging(bundle, policies)
     if not judging:
         _LOG.warning("no policy is called %s: canaries are scored, their verdicts not compared", DEFAULT_POLICY)
-    tokenizer, detector = Tokenizer(bundle), LanguageDetector()
+    detector = LanguageDetector()
     for canary in bundle.manifest.canaries:
         found = _verdicts(canary, inference, bundle, judging, tokenizer, detector)
         if found and canary.verdict not in found:

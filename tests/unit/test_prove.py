@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from pipeline.policies import LoadedPolicy, load_policies
+from pipeline.preprocess.tokenise import Tokenizer
 from pipeline.settings import Settings
 from schemas.bundles import Canary
 from schemas.codes import Verdict
 from schemas.errors import BundleError
 from tests.support.toy import WINDOW
 from tests.support.work import Run, ToyWorker
+from workers.infer import Inference
 from workers.plan import BUCKETS
 from workers.prove import prove, warm_up
 
@@ -31,7 +33,12 @@ def altered(worker: ToyWorker, **changes: Any) -> ToyWorker:
 
 
 def proven(worker: ToyWorker, policies: Mapping[str, LoadedPolicy] | None = None) -> None:
-    prove(worker.inference, worker.bundle, worker.policies.current if policies is None else policies)
+    prove(worker.inference, worker.bundle, Tokenizer(worker.bundle), worker.policies.current if policies is None else policies)
+
+
+def warmed_up(worker: ToyWorker) -> Inference:
+    warm_up(worker.inference, worker.bundle, Tokenizer(worker.bundle))
+    return worker.inference
 
 
 def broken(worker: ToyWorker, run: Run) -> ToyWorker:
@@ -39,7 +46,7 @@ def broken(worker: ToyWorker, run: Run) -> ToyWorker:
 
 
 def test_a_good_worker_is_proven(worker: ToyWorker) -> None:
-    warm_up(worker.inference, worker.bundle)
+    warmed_up(worker)
     proven(worker)
 
 
@@ -50,7 +57,7 @@ def test_every_length_of_serving_is_warmed_up(worker: ToyWorker) -> None:
         widths.append(ids.shape[1])
         return np.zeros((len(ids), 9), np.float32)
 
-    warm_up(broken(worker, run).inference, worker.bundle)
+    warmed_up(broken(worker, run))
     served = [size for size in BUCKETS if size <= WINDOW]
     assert widths[: len(served)] == served
     assert max(widths) == WINDOW, "nor is anything padded to more than serving pads to"
@@ -65,7 +72,7 @@ def test_a_window_between_two_buckets_is_warmed_up_too(worker: ToyWorker) -> Non
         return np.zeros((len(ids), 9), np.float32)
 
     spec = worker.bundle.manifest.windows.model_copy(update={"tokens_max": 65})
-    warm_up(broken(worker, run).inference, altered(worker, windows=spec).bundle)
+    warmed_up(altered(broken(worker, run), windows=spec))
     assert widths[:62] == [*range(4, 65), 66]
 
 
@@ -76,17 +83,16 @@ def test_a_model_that_fails_at_a_length_is_not_served(worker: ToyWorker) -> None
         return np.zeros((len(ids), 9), np.float32)
 
     with pytest.raises(BundleError, match="fails on 31 tokens"):
-        warm_up(broken(worker, run).inference, worker.bundle)
+        warmed_up(broken(worker, run))
 
 
 def test_windows_of_several_lengths_share_runs_where_padding_changes_nothing(worker: ToyWorker) -> None:
     def run(_: Any, mask: Any) -> Any:
         return np.repeat(mask.sum(axis=1, keepdims=True), 9, axis=1).astype(np.float32)
 
-    inference = broken(worker, run).inference
-    assert not inference.mixed
-    warm_up(inference, worker.bundle)
-    assert inference.mixed
+    model = broken(worker, run)
+    assert not model.inference.mixed
+    assert warmed_up(model).mixed
 
 
 def test_they_do_not_where_a_single_bit_changes_at_one_length(worker: ToyWorker) -> None:
@@ -96,9 +102,7 @@ def test_they_do_not_where_a_single_bit_changes_at_one_length(worker: ToyWorker)
             logits[0, 3] = np.nextafter(np.float32(1), np.float32(2))
         return logits
 
-    inference = broken(worker, run).inference
-    warm_up(inference, worker.bundle)
-    assert not inference.mixed
+    assert not warmed_up(broken(worker, run)).mixed
 
 
 def test_a_canary_with_another_verdict_is_named_with_both(worker: ToyWorker) -> None:

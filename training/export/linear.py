@@ -93,7 +93,7 @@ class Float:
 
     def attention(self, graph: Graph, value: str, by: Sequence[Projection], padding: str, heads: int) -> str:
         """Three products and one operator for the rest."""
-        return projected_attention(self, graph, value, by, padding, heads)
+        return _projected_attention(self, graph, value, by, padding, heads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Int8:
     def attention(self, graph: Graph, value: str, by: Sequence[Projection], padding: str, heads: int) -> str:
         """One operator for all of it, where the input has a fixed scale."""
         if by[0].name not in self.spans:
-            return projected_attention(self, graph, value, by, padding, heads)
+            return _projected_attention(self, graph, value, by, padding, heads)
         name = by[0].name.rpartition(".")[0]
         weights, column_scale, column_zero = _whole(graph, name, np.concatenate([one.weights for one in by]))
         bias = graph.constant(f"{name}.bias", _biases(by))
@@ -140,7 +140,7 @@ class Int8:
         return graph.constant(f"scale {width:.9g}", np.float32(width)), graph.constant(f"zero {middle}", np.uint8(middle))
 
 
-def projected_attention(linear: Linear, graph: Graph, value: str, by: Sequence[Projection], padding: str, heads: int) -> str:
+def _projected_attention(linear: Linear, graph: Graph, value: str, by: Sequence[Projection], padding: str, heads: int) -> str:
     """Attention behind three products; their biases are the operator's."""
     projected = [linear.product(graph, value, replace(one, bias=None)) for one in by]
     bias = graph.constant(f"{by[0].name.rpartition('.')[0]}.bias", _biases(by))
