@@ -7,7 +7,7 @@
 #   BASE   folder of the base encoder: intfloat/multilingual-e5-small, or the same with a smaller vocabulary
 #
 # With START=FOLDER it goes on from the bundle there in place of all this: further epochs of the fast model, then half of the way
-# back. So 2.1.0 was made from 2.0.0, and 2.0.0 from the base encoder.
+# back. So 2.1.0 was made from 2.0.0, and 2.0.0 from the base encoder; 2.1.1 is 2.1.0, exported anew.
 #
 # Cut it whenever you like and start it again: a finished step is passed over, and training goes on from its last checkpoint.
 # Hours on two CPU cores, minutes on a GPU, which is used where there is one. PROCESSES=4 trains in four processes (one a GPU);
@@ -20,7 +20,7 @@ OUT=$(realpath -m "${3:-runs/moderation}")
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 PROCESSES=${PROCESSES:-1}
-RELEASE=${RELEASE:-${START:+2.1.0}}
+RELEASE=${RELEASE:-${START:+2.1.1}}
 RELEASE=${RELEASE:-2.0.0}
 FILES=training/runs/moderation
 mkdir -p "$OUT/models"
