@@ -152,7 +152,12 @@ def poll(consumer: KafkaConsumer, **arguments: int) -> dict[TopicPartition, list
 
     kafka-python raises that for a fetch. But where the loss of the right meets a look-up of the topic's leader first, it fetches
     no more, and finds nothing for ever.
+
+    So it does where it rejoins because a topic seems to have other partitions, and the next metadata say that it has not: it
+    never asks again how the rejoin went. Here it is told to.
     """
+    if consumer._coordinator.rejoining:  # noqa: SLF001 (begun in an earlier poll; finishing it takes this back)
+        consumer._coordinator.request_rejoin()  # noqa: SLF001
     fetched: dict[TopicPartition, list[Any]] = consumer.poll(**arguments)
     if refused := consumer._cluster.unauthorized_topics:  # noqa: SLF001 (said nowhere else)
         raise TopicAuthorizationFailedError(refused)

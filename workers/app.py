@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
@@ -28,6 +29,7 @@ from pipeline.prober import probing
 from pipeline.ready import Readiness
 from pipeline.refusal import failure
 from pipeline.settings import Settings
+from pipeline.succession import Succession, first_at
 from pipeline.tracing import start_tracing
 from pipeline.watchdog import Watchdog
 from schemas.errors import ConfigurationError
@@ -80,6 +82,7 @@ def _work(settings: Settings, readiness: Readiness) -> None:
         traced(with_faults(scorer.score), settings, tracing),
         guarded(deliverer.deliver, settings),
         recover=Recovery(recorder, settings.worker_attempts),
+        succession=Succession(partial(first_at, settings)),
         chunk_tokens=settings.worker_chunk_tokens,
         executor=executor,
         on_assigned=lambda: readiness.announce(up=True),

@@ -5,7 +5,8 @@ order, so "the finished prefix is committed" needs no bookkeeping.
 
 Two habits of kafka-python matter. It calls the listener on its own thread, where only `commit_async` may be used. And a
 partition that stays ours over a rebalance keeps its position: what was fetched and is thrown away would never come again, so
-it is put back.
+it is put back. Whatever else may happen to a position, no record is taken up behind one that never came
+(`pipeline.succession`).
 """
 
 import logging
@@ -32,6 +33,7 @@ from pipeline import kafka as options
 from pipeline.outgoing import Outgoing
 from pipeline.refusal import failure
 from pipeline.replay_headers import tried_before
+from pipeline.succession import Succession
 from schemas.errors import ConfigurationError, FatalError, MessageError, TransientError
 from schemas.work import Source, unpack
 from workers.attempts import Marker, load_marker
@@ -84,6 +86,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         deliver: Callable[[Sequence[Outgoing]], None],
         *,
         recover: Recover,
+        succession: Succession,
         chunk_tokens: int,
         executor: Executor,
         on_assigned: Callable[[], None],
@@ -96,6 +99,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self.commits = 0
         self.in_hand: Sequence[Any] = ()
         self._recover = recover
+        self._succession = succession
         self._chunk_tokens = chunk_tokens
         self._executor = executor
         self._on_assigned = on_assigned
@@ -153,8 +157,13 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         size = 0
         while self._fetched and (not taken or size + len(self._fetched[0].value or b"") // 2 <= self._chunk_tokens):
             taken.append(self._fetched.popleft())
+            self.follow(taken[-1])
             size += len(taken[-1].value or b"") // 2  # two bytes a token id, and descriptions count as their like
         return taken
+
+    def follow(self, record: Any) -> None:  # noqa: ANN401 (kafka-python is untyped)
+        """`record` is taken up; raises TransientError where others before it never came."""
+        self._succession.follow(partition_of(record), record.offset)
 
     def put_back(self, records: Collection[Any]) -> None:
         """Have `records` come again later: the consumer goes back to the first of each partition that is still ours."""
@@ -208,6 +217,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             partition = unchecked[0]
             self._unchecked.discard(partition)  # during recovery it may be assigned anew
             committed = self.consumer.committed(partition, metadata=True)
+            self._succession.begin(partition, committed.offset if committed else 0)
             marker = load_marker(committed.metadata, committed.offset) if committed else None
             if committed and marker:
                 self.put_back(self._fetched)

@@ -103,6 +103,7 @@ def _records(loop: Loop, partition: TopicPartition, until: int, aside: dict[Topi
                 if anew or found != partition or record.offset >= until:
                     aside.setdefault(found, record)
                 else:
+                    loop.follow(record)
                     yield record
                     deadline = time.monotonic() + _FETCH_S
                 if found == partition and record.offset + 1 >= until:

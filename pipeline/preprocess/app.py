@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import faust
@@ -37,6 +38,7 @@ from pipeline.preprocess.prepare import Rules
 from pipeline.preprocess.progress import FaustProgress
 from pipeline.preprocess.rules import load_rules
 from pipeline.preprocess.stage import Stage
+from pipeline.preprocess.succession import FaustSuccession
 from pipeline.preprocess.traced import traced
 from pipeline.preprocess.transport import Transport
 from pipeline.prober import probing
@@ -44,6 +46,7 @@ from pipeline.ready import Readiness
 from pipeline.refusal import failure
 from pipeline.settings import Settings
 from pipeline.stacks import stacks
+from pipeline.succession import Succession, first_at
 from pipeline.tracing import start_tracing
 from pipeline.watchdog import Watchdog
 from schemas.errors import ConfigurationError, DeadLetterLimitError, TransientError
@@ -120,6 +123,7 @@ class PreprocessApp(faust.App):
         self._gate = AckGate(lambda: self.consumer_generation_id)
         self._progress = FaustProgress(self, self._gate, Backlog(self._settings, self._settings.preprocess_group))
         self.sensors.add(self._progress)
+        self._succession = self._following()
         self._watchdog = Watchdog(self._progress, self._stuck, stuck_after_s=self._settings.stuck_after_s)
         self._watchdog.start()
         self._lag = self._lag_watch()
@@ -136,6 +140,16 @@ class PreprocessApp(faust.App):
         self._batching = asyncio.get_running_loop().create_task(self._batcher.run())
         await super().on_first_start()
 
+    def _following(self) -> FaustSuccession:
+        settings = self._settings
+        return FaustSuccession(
+            lambda: self.consumer_generation_id,
+            Backlog(settings, settings.preprocess_group).waiting,
+            Succession(partial(first_at, settings)),
+            executor=self._executor,
+            patience_s=settings.kafka_delivery_timeout_ms / 1000,
+        )
+
     def _lag_watch(self) -> LagWatch:
         backlog = Backlog(self._settings, self._settings.preprocess_group)
         return LagWatch("preprocess", backlog, lambda: dict.fromkeys(self._progress.partitions))
@@ -143,6 +157,7 @@ class PreprocessApp(faust.App):
     async def _take_up(self, stream: Any) -> None:  # noqa: ANN401 (Faust types streams without noack)
         try:
             async for event in stream.noack().events():
+                await self._succession.follow(event.message)
                 await self._batcher.put(self._gate.admit(event), _job_record(event.message))
         except Exception as error:  # noqa: BLE001 (Faust would restart the agent and skip the record)
             self.die(error)

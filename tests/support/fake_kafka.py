@@ -96,6 +96,10 @@ class FakeKafka:
         """The values of all of a topic."""
         return [record.value or b"" for record in self.records(topic)]
 
+    def first_at(self, place: tuple[str, int], offset: int) -> int:
+        """The offset of a partition's first record from `offset` on."""
+        return next(record.offset for record in self.topics[place[0]][place[1]] if record.offset >= offset)
+
     def lag(self, group: str, topic: str) -> int:
         """Records that the group has not committed."""
         committed = self.committed[group]
@@ -163,6 +167,7 @@ class FakeConsumer:
         self._generation = 0
         self._evicted = self._listening = False
         self._cluster = SimpleNamespace(unauthorized_topics=frozenset())
+        self._coordinator = SimpleNamespace(rejoining=False)
 
     def subscribe(self, topics: Sequence[str], listener: Any) -> None:
         self._topics, self._listener = topics, listener

@@ -13,6 +13,7 @@ from kafka.errors import RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from pipeline.outgoing import Outgoing
+from pipeline.succession import Succession
 from schemas.errors import MessageError, TransientError
 from schemas.jobs import TextJob
 from schemas.work import Source, WorkBatch, WorkDescription, WorkItem, pack
@@ -158,6 +159,7 @@ class World:
             self.score,
             self.deliver,
             recover=Recovery(Undertaker(), self.attempts),  # type: ignore[arg-type]  # it only buries
+            succession=Succession(self.kafka.first_at),
             chunk_tokens=self.chunk_tokens,
             executor=self.executor,
             on_assigned=self._count,

@@ -24,6 +24,8 @@ from schemas.errors import BundleError, ConfigurationError, DeadLetterLimitError
 from tests.support.faust_apps import preprocess_app
 
 PLACE = TP("llmos.jobs", 3)
+PASSED_OVER = 100
+"""Records before this offset never came."""
 
 
 class Panic(BaseException):
@@ -123,6 +125,17 @@ class Stream:
             raise self._end
 
 
+def follow_into(app: PreprocessApp) -> None:
+    """Give the app a gate, and what looks at offsets before it: all before `PASSED_OVER` are as they must be."""
+
+    async def follow(each: ConsumerMessage) -> None:
+        if each.offset >= PASSED_OVER:
+            raise TransientError("records were passed over")
+
+    app._gate = AckGate(lambda: 1)
+    app._succession = SimpleNamespace(follow=follow)  # type: ignore[assignment]
+
+
 def taking_up(app: PreprocessApp) -> list[Any]:
     """Give the app a gate and a batcher that only notes what it is given."""
     taken: list[Any] = []
@@ -132,7 +145,7 @@ def taking_up(app: PreprocessApp) -> list[Any]:
         if record.value == b"bad":
             raise ZeroDivisionError
 
-    app._gate = AckGate(lambda: 1)
+    follow_into(app)
     app._batcher = SimpleNamespace(put=put)  # type: ignore[assignment]
     return taken
 
@@ -141,6 +154,13 @@ def test_every_event_is_admitted_and_put_in_order(app: PreprocessApp) -> None:
     taken = taking_up(app)
     asyncio.run(app._take_up(Stream([message(offset=offset) for offset in range(5)])))
     assert taken == [(offset, offset) for offset in range(5)]
+
+
+def test_a_record_behind_others_that_never_came_ends_the_process_and_is_not_taken_up(app: PreprocessApp) -> None:
+    taken = taking_up(app)
+    with pytest.raises(Exited, match=str(exits.TRANSIENT)):
+        asyncio.run(app._take_up(Stream([message(offset=0), message(offset=PASSED_OVER)])))
+    assert taken == [(0, 0)]
 
 
 @pytest.mark.parametrize("end", [None, ZeroDivisionError()])
@@ -189,7 +209,7 @@ def give_up_partitions(app: PreprocessApp, delivered: asyncio.Event | None) -> G
     group = Group()
 
     async def story() -> None:
-        app._gate = AckGate(lambda: 1)
+        follow_into(app)
         done = asyncio.Event() if delivered is None else delivered
 
         async def deliver(_records: object) -> None:
