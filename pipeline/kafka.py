@@ -164,6 +164,15 @@ def poll(consumer: KafkaConsumer, **arguments: int) -> dict[TopicPartition, list
     return fetched
 
 
+def forget_late_answers(consumer: KafkaConsumer) -> None:
+    """Have `consumer` ask anew what its group has committed.
+
+    An answer that comes after the time for it is kept, and told to whoever next asks about the same partitions: at worst in a
+    later assignment, when somebody else has committed more.
+    """
+    consumer._coordinator._offset_fetch_futures.clear()  # noqa: SLF001 (no other way to it)
+
+
 def connection(settings: Settings) -> dict[str, Any]:
     """Options that kafka-python and aiokafka share."""
     options: dict[str, Any] = {

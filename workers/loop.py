@@ -227,6 +227,7 @@ class Loop(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """New partitions: before they are worked on, see whether somebody died over them."""
+        options.forget_late_answers(self.consumer)
         self._unchecked.update(assigned)
         self.assigned = frozenset(assigned)  # all of them: kafka-python's default assignors revoke everything first
         _LOG.info("assigned %d partitions", len(assigned))

@@ -167,7 +167,7 @@ class FakeConsumer:
         self._generation = 0
         self._evicted = self._listening = False
         self._cluster = SimpleNamespace(unauthorized_topics=frozenset())
-        self._coordinator = SimpleNamespace(rejoining=False)
+        self._coordinator = SimpleNamespace(rejoining=False, _offset_fetch_futures={})
 
     def subscribe(self, topics: Sequence[str], listener: Any) -> None:
         self._topics, self._listener = topics, listener

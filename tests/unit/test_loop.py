@@ -346,3 +346,11 @@ def test_put_back_goes_to_the_first_record_of_each_partition_that_is_ours() -> N
     fetched = [*world.kafka.topics[TOPIC][0][1:], *world.kafka.topics[TOPIC][1]]
     loop.put_back(fetched)
     assert consumer.position(TopicPartition(TOPIC, 0)) == 1
+
+
+def test_an_answer_about_offsets_that_came_too_late_is_forgotten_with_the_next_assignment() -> None:
+    world = World([records("a")])
+    loop = world.loop()
+    world.consumer._coordinator._offset_fetch_futures["partitions"] = "an answer of before"
+    loop.run(TOPIC)
+    assert not world.consumer._coordinator._offset_fetch_futures
