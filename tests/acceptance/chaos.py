@@ -31,6 +31,7 @@ from tests.acceptance.injector import Injector
 from tests.acceptance.ledger import Ledger
 from tests.acceptance.report import Run, as_json, show
 from tests.acceptance.traffic import Publisher
+from tests.acceptance.whereabouts import whereabouts
 from tests.support.ledger import lags
 from tests.support.processes import Installation
 from tests.support.toy import make_toy_models
@@ -41,6 +42,8 @@ DRAIN_S: Final = 180
 """From then until every job has an outcome and no group a lag."""
 FAULTS_END_S: Final = 120
 """How much later than planned the last fault may be over."""
+LOOKED_FOR_MAX: Final = 20
+"""Jobs without an outcome that are looked for in all topics."""
 _TICK_S: Final = 0.05
 NOT_EMBEDDED: Final = ("broker", "poison")
 """Faults that the embedded broker cannot have, for it keeps no log, or not so often: each of the five deaths of a poisonous text
@@ -97,7 +100,10 @@ def run_chaos(options: Options, folder: Path, console: Console) -> Run:
         _wait_until_ready(crew)
         ledger = Ledger()
         injector, traffic_s = _strike(options, plan, crew, brokers, direct, ledger, stack)
-        return _settle(options, plan, crew, injector, direct, ledger, traffic_s)
+        run = _settle(options, plan, crew, injector, direct, ledger, traffic_s)
+        for job_id, records in whereabouts(direct, sorted(ledger.missing)[:LOOKED_FOR_MAX]).items():
+            console.print(f"{job_id} has no outcome and was in", *(records or ["no topic"]), sep="\n  ")
+        return run
 
 
 def _environment(brokers: Brokers, folder: Path) -> dict[str, str]:
