@@ -19,6 +19,7 @@ from aiokafka.consumer import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust import streams
 from faust.events import Event
+from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -342,3 +343,45 @@ def test_aiokafka_reads_how_long_a_fetch_may_wait_where_we_set_it() -> None:
 def test_aiokafka_leaves_its_group_where_we_stop_it_from_leaving() -> None:
     assert "self._maybe_leave_group()" in inspect.getsource(GroupCoordinator.close), decision("it leaves its group elsewhere")
     assert "_maybe_leave_group" in vars(GroupCoordinator)
+
+
+def test_faust_goes_on_where_the_generation_changed_while_it_sought_its_place() -> None:
+    """Why `pipeline/preprocess/succession.py` looks at the first offset of a generation, and at every one after it."""
+    resumed_in: list[int] = []
+
+    async def nothing() -> None:
+        pass
+
+    async def seek() -> None:
+        app.consumer_generation_id = 2  # the next rebalance is through before the answer to this one's question comes
+
+    async def wait(coroutine: Any, timeout: float) -> None:  # noqa: ASYNC109 (Faust's signature)
+        await coroutine
+
+    def said(*_: object) -> None:
+        pass
+
+    app = SimpleNamespace(
+        consumer_generation_id=1,
+        conf=SimpleNamespace(broker_request_timeout=1.0),
+        consumer=SimpleNamespace(
+            assignment=lambda: {PLACE},
+            resume_partitions=said,
+            perform_seek=seek,
+            resume_flow=lambda: resumed_in.append(app.consumer_generation_id),
+        ),
+        flow_control=SimpleNamespace(resume=said),
+        on_rebalance_complete=SimpleNamespace(send=nothing),
+        on_rebalance_end=said,
+        _fetcher=SimpleNamespace(maybe_start=nothing),
+    )
+    recovery = SimpleNamespace(
+        app=app,
+        log=SimpleNamespace(dev=said, info=said, warning=said),
+        completed=SimpleNamespace(set=said),
+        tables=SimpleNamespace(on_actives_ready=said, on_standbys_ready=said),
+        _is_changelog_tp=lambda _: False,
+        _wait=wait,
+    )
+    asyncio.run(Recovery._resume_streams(recovery, generation_id=1))  # type: ignore[arg-type]
+    assert resumed_in == [2], decision("it looks again at the generation before it goes on; is the look at offsets still needed?")
