@@ -1,12 +1,14 @@
 """How long to wait before trying again: each time about twice as long, a little by chance, and not for ever."""
 
+import asyncio
 import random
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from schemas.errors import LLMOSError, TransientError
 
+T = TypeVar("T")
 JITTER: Final = 0.25
 """Share of a wait that chance may take away: what failed together shall not come back together."""
 FIRST_S: Final = 0.2
@@ -55,3 +57,21 @@ class Backoff:
         if wait is None or not isinstance(error, TransientError):
             raise error
         return wait
+
+
+async def retried(
+    doing: Callable[[], Awaitable[T]],
+    within_s: float,
+    errors: type[Exception] | tuple[type[Exception], ...],
+    named: Callable[[Exception], LLMOSError],
+) -> T:
+    """What `doing` gives; after one of `errors` it is tried again.
+
+    Raises what `named` calls the error where time is up, or where that is no passing trouble.
+    """
+    backoff = Backoff(within_s)
+    while True:
+        try:
+            return await doing()
+        except errors as error:
+            await asyncio.sleep(backoff.after(named(error)))

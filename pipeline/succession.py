@@ -38,6 +38,10 @@ class Succession:
         """Everything before `offset` is finished, or in hand."""
         self._next[place] = max(offset, self._next.get(place, 0))
 
+    def knows(self, place: Place) -> bool:
+        """Whether anything of `place` is finished or in hand."""
+        return place in self._next
+
     def jumps(self, place: Place, offset: int) -> bool:
         """Whether offsets between are skipped: then `follow` asks the log."""
         return offset > self._next.get(place, 0)
@@ -47,12 +51,13 @@ class Succession:
 
         Raises TransientError where records lie between, or where the log does not answer.
         """
-        if self.jumps(place, offset) and (missed := self._first_at(place, self._next.get(place, 0))) < offset:
+        expected = self._next.get(place, 0)
+        if offset > expected and (missed := self._first_at(place, expected)) < offset:
             raise TransientError(
                 f"{place[0]}, partition {place[1]}: the records from offset {missed} on were passed over, {offset} came instead; "
                 "nothing is committed, they come again to the next process"
             )
-        self.begin(place, offset + 1)
+        self._next[place] = max(expected, offset + 1)
 
 
 def first_at(settings: Settings, place: Place, offset: int) -> int:

@@ -7,13 +7,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Final
 
 import aiokafka
 from aiokafka.errors import KafkaError
 
 from pipeline import metrics
-from pipeline.backoff import Backoff
+from pipeline.backoff import Backoff, retried
 from pipeline.kafka import PRODUCER_BATCH_BYTES, PRODUCER_LINGER_MS, connection, idempotence
 from pipeline.outgoing import Outgoing
 from pipeline.refusal import failure
@@ -63,14 +64,7 @@ class Deliverer:
             raise
 
     async def _retried(self, doing: Callable[[], Awaitable[None]], within_s: float) -> None:
-        backoff = Backoff(within_s)
-        while True:
-            try:
-                await doing()
-            except (KafkaError, OSError, TimeoutError) as error:
-                await asyncio.sleep(backoff.after(failure("no connection to Kafka", error)))
-            else:
-                return
+        await retried(doing, within_s, (KafkaError, OSError, TimeoutError), partial(failure, "no connection to Kafka"))
 
     async def stop(self) -> None:
         """Disconnect; what was not confirmed by now is not done."""

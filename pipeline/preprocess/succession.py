@@ -6,22 +6,14 @@ Faust starts a generation where the group's offsets stand, but looks them up whi
 import asyncio
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.backlog import Waiting
-from pipeline.backoff import Backoff
+from pipeline.backoff import retried
+from pipeline.preprocess.gate import Placed
 from pipeline.refusal import failure
 from pipeline.succession import Place, Succession
 from schemas.errors import LLMOSError
-
-
-class Placed(Protocol):
-    """What is needed of a Faust message."""
-
-    topic: str
-    partition: int
-    offset: int
-    generation_id: int
 
 
 class FaustSuccession:
@@ -41,19 +33,17 @@ class FaustSuccession:
         self._succession = succession
         self._executor = executor
         self._patience_s = patience_s
-        self._begun: set[Place] = set()
         self._of: int | None = None
 
     async def follow(self, message: Placed) -> None:
         """`message` is taken up; of a generation that is over none counts. Raises TransientError for what never came."""
-        generation, place = self._generation(), (message.topic, message.partition)
+        generation, place = self._generation(), message.tp
         if message.generation_id != generation:
             return
         if generation != self._of:
             self._succession.clear()
-            self._begun.clear()
             self._of = generation
-        if place not in self._begun:
+        if not self._succession.knows(place):
             await self._begin(place)
         if self._succession.jumps(place, message.offset):
             await self._ask(self._succession.follow, place, message.offset)
@@ -62,17 +52,13 @@ class FaustSuccession:
 
     async def _begin(self, place: Place) -> None:
         """Everything before the committed offset is finished; asked once a generation and partition."""
-        backoff = Backoff(self._patience_s)
-        while True:
-            try:
-                found = await self._ask(self._waiting, [place])
-            except Exception as error:  # noqa: BLE001 (a broker that is away has many faces)
-                trouble = error if isinstance(error, LLMOSError) else failure("the group's offsets", error)
-                await asyncio.sleep(backoff.after(trouble))
-            else:
-                self._begun.add(place)
-                self._succession.begin(place, found[place].first)
-                return
+        # Every error: a broker that is away has many faces.
+        found = await retried(lambda: self._ask(self._waiting, [place]), self._patience_s, Exception, _named)
+        self._succession.begin(place, found[place].first)
 
     async def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+
+def _named(error: Exception) -> LLMOSError:
+    return error if isinstance(error, LLMOSError) else failure("the group's offsets", error)

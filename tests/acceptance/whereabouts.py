@@ -1,7 +1,7 @@
 """Where jobs were last: looked up in the topics themselves when a run misses some, by a reader that has seen nothing yet."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipeline.backlog import Backlog
@@ -23,10 +23,11 @@ def whereabouts(settings: Settings, ids: Collection[str]) -> dict[str, list[str]
             for job_id in ids:
                 if record.key == job_id.encode() or f'"{job_id}"'.encode() in (record.value or b""):
                     found[job_id].append(record)
-    return {job_id: [_told(settings, record, readers.get(record.topic)) for record in found[job_id]] for job_id in ids}
+    backlogs = {group: Backlog(settings, group) for group in readers.values()}
+    return {job_id: [_told(record, readers.get(record.topic), backlogs) for record in found[job_id]] for job_id in ids}
 
 
-def _told(settings: Settings, record: Any, group: str | None) -> str:
+def _told(record: Any, group: str | None, backlogs: Mapping[str, Backlog]) -> str:
     place = (record.topic, record.partition)
     where = f"{record.topic}, partition {record.partition}, offset {record.offset}, at {record.timestamp} ms"
-    return f"{where}; {group} has committed {Backlog(settings, group).waiting([place])[place].first}" if group else where
+    return f"{where}; {group} has committed {backlogs[group].waiting([place])[place].first}" if group else where

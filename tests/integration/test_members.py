@@ -1,30 +1,20 @@
 """kafka-python as our workers use it, where it would stand still for ever, and where it finds the first record that is there."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka import KafkaConsumer, KafkaProducer
 
 from pipeline import kafka as options
 from pipeline.succession import first_at
 from schemas.errors import TransientError
+from tests.support.loops import Idler
 from tests.support.processes import Installation
 from tests.support.waiting import wait_until
 
 WITHIN_S = 30
-
-
-class Indifferent(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """As a worker listens; without any, kafka-python goes on with what it has."""
-
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Nothing."""
-
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +33,7 @@ def test_a_rejoin_whose_reason_has_gone_is_finished_all_the_same(place: Installa
     """The leader of a group rejoins where its topics seem to have other partitions. Metadata that come meanwhile say no."""
     topic = place.settings.jobs_topic
     with closing(KafkaConsumer(**options.group_consumer(place.settings, "rejoining"))) as consumer:
-        consumer.subscribe([topic], listener=Indifferent())
+        consumer.subscribe([topic], listener=Idler())  # without one, kafka-python goes on with what it has
         wait_until(lambda: found_by(consumer) or consumer.assignment(), "partitions", WITHIN_S)
         coordinator = consumer._coordinator
         coordinator._assignment_snapshot = {topic: {99}}

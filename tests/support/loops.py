@@ -217,7 +217,7 @@ class Visitor:
     def __init__(self, kafka: FakeKafka) -> None:
         self._kafka = kafka
         self._consumer = kafka.consumer(group_id=GROUP)
-        self._consumer.subscribe([TOPIC], listener=_Idler())
+        self._consumer.subscribe([TOPIC], listener=Idler())
         self.polls = 0
 
     def poll(self) -> None:
@@ -236,7 +236,9 @@ class Visitor:
         self._consumer.close()
 
 
-class _Idler(ConsumerRebalanceListener):  # type: ignore[misc]
+class Idler(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Is told, and does nothing about it."""
+
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Does nothing."""
 

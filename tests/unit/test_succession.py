@@ -89,8 +89,12 @@ class Message:
 
     offset: int
     generation_id: int = 1
-    topic: str = PLACE[0]
     partition: int = PLACE[1]
+
+    @property
+    def tp(self) -> Place:
+        """As Faust has it."""
+        return PLACE[0], self.partition
 
 
 class Faust:
