@@ -33,7 +33,8 @@ class Run(Plan):
         default={}, description="How often rows of a data set come, where not once; 0.5: every other epoch, by chance."
     )
     hidden_rows: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Rows of the first label, made by hiding a text that carries it in a harmless one."
+        default=0,
+        description="Rows made by hiding a text with the first label in harmless ones; half as many are harmless throughout.",
     )
     validation_rows: Annotated[int, Field(ge=0)] = Field(default=5000, description="Looked at in one validation, at most.")
     teacher_weight: Annotated[float, Field(ge=0, le=1)] = Field(

@@ -87,15 +87,34 @@ def _hide(
     count: int,
     random: np.random.Generator,
 ) -> tuple[list[Content], Labels]:
-    """`count` rows of a harmful text amid a harmless one, with the labels of the harmful; what it lacks stays unknown."""
+    """`count` rows of a harmful text amid harmless ones, with the labels of the harmful; what it lacks stays unknown.
+
+    Half as many rows are harmless throughout: else being put together would itself tell.
+    """
     lengths = np.array([len(inner) for inner in contents])
-    harmful = np.flatnonzero((labels[:, 0] == 1) & (lengths <= HIDDEN_TOKENS_MAX))
+    harmful = np.flatnonzero((labels[:, 0] == 1) & (lengths <= min(HIDDEN_TOKENS_MAX, room)))
     company = np.flatnonzero(harmless & (lengths >= COMPANY_TOKENS_MIN))
     if not count or not len(harmful) or not len(company):
         return [], labels[:0]
-    made, chosen = [], random.choice(harmful, count)
-    for attack, around in zip(chosen, random.choice(company, count), strict=True):
-        kept = contents[around][: room - len(contents[attack])]
-        at = int(random.integers(0, len(kept) + 1))
-        made.append([*kept[:at], *contents[attack], *kept[at:]])
-    return made, labels[chosen]
+    made = list[Content]()
+    chosen = random.choice(harmful, count)
+    for attack in chosen:
+        around, _ = _company(contents, company, room - len(contents[attack]), random)
+        at = int(random.integers(0, len(around) + 1))
+        made.append([*around[:at], *contents[attack], *around[at:]])
+    together = [_company(contents, company, room, random) for _ in range(count // 2)]
+    # A label is known to be absent from the whole where it is known to be absent from every part.
+    absent = [labels[parts].max(axis=0) for _, parts in together]
+    return made + [around for around, _ in together], np.concatenate([labels[chosen], *(row[None] for row in absent)])
+
+
+def _company(
+    contents: list[Content], company: npt.NDArray[np.intp], room: int, random: np.random.Generator
+) -> tuple[Content, list[int]]:
+    """Harmless texts, one after the other, up to a length drawn from all that there is room for; and which these are."""
+    length = int(random.integers(min(COMPANY_TOKENS_MIN, room), room + 1))
+    around, parts = Content(), list[int]()
+    while len(around) < length:
+        parts.append(int(random.choice(company)))
+        around += contents[parts[-1]]
+    return around[:length], parts

@@ -37,13 +37,23 @@ def test_where_one_label_of_several_is_sought_every_window_has_it(base: Path) ->
 def test_a_harmful_text_is_hidden_whole_in_harmless_company_and_keeps_its_labels(base: Path) -> None:
     harmful = 5
     found = learned(table((harmful, (1, np.nan)), (28, (0, 0))), tokenizer(base), ROOM + 2, hidden=6, seed=1)
-    hidden = found.ids[2:]
-    assert len(hidden) == 6
+    hidden = found.ids[2:8]
+    assert len({len(ids) for ids in hidden}) > 1
     assert all(len(ids) <= ROOM + 2 for ids in hidden)
     attack = found.ids[0][1:-1]
     assert all(any(ids[at : at + harmful] == attack for at in range(len(ids))) for ids in hidden)
-    assert found.labels[2:, 0].tolist() == [1] * 6
-    assert np.isnan(found.labels[2:, 1]).all()
+    assert found.labels[2:8, 0].tolist() == [1] * 6
+    assert np.isnan(found.labels[2:8, 1]).all()
+
+
+def test_half_as_many_rows_are_harmless_texts_put_together_and_claim_no_more_than_their_parts(base: Path) -> None:
+    open_, known = (25, (0, np.nan)), (26, (0, 0))
+    found = learned(table((5, (1, 0)), open_, known), tokenizer(base), 60, hidden=40, seed=1)
+    ids, labels = found.ids[43:], found.labels[43:]
+    assert len(ids) == 20
+    assert max(len(row) for row in ids) > 26 + 2
+    assert not labels[:, 0].any()
+    assert {bool(np.isnan(label)) for label in labels[:, 1]} == {True, False}
 
 
 def test_nothing_is_hidden_where_no_text_is_fit_for_it(base: Path) -> None:
