@@ -24,6 +24,7 @@ from training.pretrain.lesson import LanguageModelling
 from training.pretrain.models import model_of
 from training.run_file import load_config
 from training.tokenizer.cut import cut
+from training.tokenizer.spell import spell
 from training.tokenizer.train import SPECIAL, Kind, train
 
 ALONE = Team(0, 1, torch.device("cpu"))
@@ -122,7 +123,22 @@ def test_a_cut_vocabulary_reads_its_corpus_as_before_with_the_same_vectors(tmp_p
 def test_a_cut_vocabulary_still_spells_what_it_has_no_piece_for(tmp_path: Path) -> None:
     cut(base_of(tmp_path, "unigram"), SENTENCES, tmp_path / "cut", vocabulary=20)
     tokenizer = Tokenizer.from_file(str(tmp_path / "cut/tokenizer.json"))
-    assert "<unk>" not in tokenizer.encode("my shoe buries corn").tokens
+    assert tokenizer.token_to_id("<unk>") not in tokenizer.encode("my shoe buries corn").ids
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_emoji_that_a_vocabulary_lacks_are_spelled_out_and_all_else_reads_as_before(tmp_path: Path, kind: Kind) -> None:
+    base, output = base_of(tmp_path, kind), tmp_path / "spelling"
+    output.mkdir()
+    spelled = spell(base, output)
+    before, after = (Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (base, output))
+    assert [after.encode(text).ids for text in SENTENCES] == [before.encode(text).ids for text in SENTENCES]
+    if kind == "bpe":  # of bytes: it lacks nothing
+        assert spelled == 0
+        return
+    assert before.token_to_id("<unk>") in before.encode("a \U0001f98a eats").ids
+    assert after.encode("a \U0001f98aeats").ids == before.encode("a fox eats").ids
+    assert AutoModel.from_pretrained(output, add_pooling_layer=False).config.vocab_size == after.get_vocab_size()
 
 
 def test_texts_become_blocks_and_some_are_held_out(place: Path) -> None:

@@ -1,11 +1,13 @@
-"""Make a tokenizer: train one, take a base encoder's, or cut a base encoder's vocabulary down to what texts need.
+"""Make a tokenizer: train one, take a base encoder's, cut its vocabulary down to what texts need, or have it spell out emoji.
 
     python -m training.tokenizer train --texts FOLDER --kind unigram --vocabulary 8000 --output runs/tokenizer
     python -m training.tokenizer take --base ENCODER --output runs/tokenizer
     python -m training.tokenizer cut --base ENCODER --texts FOLDER --uses-min 3 --output runs/smaller-encoder
+    python -m training.tokenizer spell --base ENCODER --output runs/spelling-encoder
 
-`cut` writes the whole encoder with fewer rows in its embedding table, which training.finetune takes as its base. Texts are
-plain texts in folders (training.plain_text), or the prepared texts of training.prepare.
+`cut` writes the whole encoder with fewer rows in its embedding table, which training.finetune takes as its base. `spell` writes
+it with the names of emoji in place of those that its vocabulary lacks. Texts are plain texts in folders
+(training.plain_text), or the prepared texts of training.prepare.
 """
 
 import json
@@ -21,6 +23,7 @@ from training.command import parser, run
 from training.model import TOKENIZER
 from training.plain_text import texts
 from training.tokenizer.cut import cut
+from training.tokenizer.spell import spell
 from training.tokenizer.train import train
 
 
@@ -34,25 +37,29 @@ def _arguments() -> ArgumentParser:
     cutting = steps.add_parser("cut", help="cut a base encoder's vocabulary down")
     cutting.add_argument("--uses-min", type=int, default=1, help="how often a piece must be used to be kept (default 1)")
     cutting.add_argument("--vocabulary", type=int, help="keep so many of the most frequent pieces")
+    spelling = steps.add_parser("spell", help="have a base encoder's, or a finished run's, spell out the emoji that it lacks")
     for step in (training, cutting):
         step.add_argument("--texts", type=Path, action="append", required=True, help="folder or file of texts; repeatable")
-    for step in (taking, cutting):
+    for step in (taking, cutting, spelling):
         step.add_argument("--base", type=Path, required=True, help="folder of the base encoder")
-    for step in (training, taking, cutting):
+    for step in (training, taking, cutting, spelling):
         step.add_argument("--output", type=Path, required=True, help="folder to write")
     return arguments
 
 
-def make(given: Namespace) -> int:
-    """Make it; returns the number of its pieces."""
+def make(given: Namespace) -> dict[str, int]:
+    """Make it; returns the number of its pieces, and of the emoji that it spells out where that was asked for."""
     given.output.mkdir(parents=True, exist_ok=True)
-    if given.step == "cut":
-        return cut(given.base, _read(given.texts), given.output, uses_min=given.uses_min, vocabulary=given.vocabulary)
-    if given.step == "take":
+    made = {}
+    if given.step == "spell":
+        made["emoji"] = spell(given.base, given.output)
+    elif given.step == "cut":
+        cut(given.base, _read(given.texts), given.output, uses_min=given.uses_min, vocabulary=given.vocabulary)
+    elif given.step == "take":
         shutil.copy(given.base / TOKENIZER, given.output / TOKENIZER)
     else:
         train(_read(given.texts), given.kind, given.vocabulary).save(str(given.output / TOKENIZER))
-    return Tokenizer.from_file(str(given.output / TOKENIZER)).get_vocab_size()
+    return {"pieces": Tokenizer.from_file(str(given.output / TOKENIZER)).get_vocab_size()} | made
 
 
 def _read(folders: list[Path]) -> Iterable[str]:
@@ -63,7 +70,7 @@ def _read(folders: list[Path]) -> Iterable[str]:
 def main() -> None:
     """Make it, and say what came of it."""
     given = _arguments().parse_args()
-    print(json.dumps({"output": str(given.output), "pieces": make(given)}))
+    print(json.dumps({"output": str(given.output)} | make(given)))
 
 
 if __name__ == "__main__":
