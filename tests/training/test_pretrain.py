@@ -2,6 +2,7 @@
 
 import json
 import math
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from training.pretrain.config import Pretraining
 from training.pretrain.lesson import LanguageModelling
 from training.pretrain.models import model_of
 from training.run_file import load_config
+from training.tokenizer.__main__ import make
 from training.tokenizer.cut import cut
 from training.tokenizer.spell import spell
 from training.tokenizer.train import SPECIAL, Kind, train
@@ -139,6 +141,16 @@ def test_emoji_that_a_vocabulary_lacks_are_spelled_out_and_all_else_reads_as_bef
     assert before.token_to_id("<unk>") in before.encode("a \U0001f98a eats").ids
     assert after.encode("a \U0001f98aeats").ids == before.encode("a fox eats").ids
     assert AutoModel.from_pretrained(output, add_pooling_layer=False).config.vocab_size == after.get_vocab_size()
+
+
+@pytest.mark.parametrize("step", ["take", "cut", "spell"])
+def test_a_tokenizer_is_never_written_over_its_base(tmp_path: Path, step: str) -> None:
+    base = base_of(tmp_path, "unigram")
+    before = (base / "tokenizer.json").read_bytes()
+    given = Namespace(step=step, base=base, output=base.parent / "other" / ".." / base.name, texts=[], uses_min=1, vocabulary=20)
+    with pytest.raises(ConfigurationError, match="name another folder"):
+        make(given)
+    assert (base / "tokenizer.json").read_bytes() == before
 
 
 def test_texts_become_blocks_and_some_are_held_out(place: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
+from schemas.errors import ConfigurationError
 from training.command import parser, run
 from training.model import TOKENIZER
 from training.plain_text import texts
@@ -48,7 +49,12 @@ def _arguments() -> ArgumentParser:
 
 
 def make(given: Namespace) -> dict[str, int]:
-    """Make it; returns the number of its pieces, and of the emoji that it spells out where that was asked for."""
+    """Make it; returns the number of its pieces, and of the emoji that it spells out where that was asked for.
+
+    Raises ConfigurationError where the output is the base's own folder, which would be written over.
+    """
+    if given.step != "train" and given.output.resolve() == given.base.resolve():
+        raise ConfigurationError(f"{given.output} is the base itself: name another folder for the output")
     given.output.mkdir(parents=True, exist_ok=True)
     made = {}
     if given.step == "spell":
