@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from schemas.errors import ConfigurationError
 from training.command import parser, run
 from training.data_card import DataCard, load_card
 from training.fit.checkpoint import clear
@@ -30,6 +31,7 @@ from training.made import MADE, Made, begin, earlier_weights, finish, load_made,
 from training.model import TOKENIZER, Model, drop_layers, from_pretrained
 from training.prepare import load_table
 from training.run_file import Run, load_run
+from training.splice import with_spliced
 from training.table import Table, read_shards
 from training.teacher import soft_scores
 from training.windows import learned, windows
@@ -104,7 +106,10 @@ def lesson_of(
     to_learn = learned(_decided(table.where(split="train"), card), tokenizer, plan.tokens_max, task=card.task, **more)
     held = _some(_decided(table.where(split="validation"), card), plan.validation_rows, plan.seed)
     soft = None
+    if plan.spliced_rows and not (teachers and card.task == "multi_label"):
+        raise ConfigurationError("spliced_rows: they need a teacher, and a task of several labels")
     if teachers:
+        to_learn = with_spliced(to_learn, plan.spliced_rows, plan.tokens_max, plan.seed)
         soft = soft_scores(teachers, to_learn, card.task, base, folder=folder, team=team, bfloat16=plan.bfloat16)
     to_check = windows(held, tokenizer, plan.tokens_max, card.task)
     return Classification(model, card.task, plan, to_learn, to_check, team=team, soft=soft), len(to_learn.ids)

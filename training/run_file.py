@@ -36,6 +36,9 @@ class Run(Plan):
         default=0,
         description="Rows made by hiding a text with the first label in harmless ones; half as many are harmless throughout.",
     )
+    spliced_rows: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Rows of the beginning of one text and the end of another, which the teachers alone judge."
+    )
     validation_rows: Annotated[int, Field(ge=0)] = Field(default=5000, description="Looked at in one validation, at most.")
     teacher_weight: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Of the teachers' scores, beside the labels."
