@@ -27,7 +27,7 @@ from training.fit.team import Team, join, leave
 from training.lessons.answer import Answering
 from training.lessons.classify import Classification
 from training.lessons.tag import Tagging
-from training.made import MADE, Made, begin, earlier_weights, finish, load_made, machine, now, rounded, versions
+from training.made import MADE, Made, begin, begin_with, finish, load_made, machine, now, rounded, versions
 from training.model import TOKENIZER, Model, drop_layers, from_pretrained
 from training.prepare import load_table
 from training.run_file import Run, load_run
@@ -56,7 +56,7 @@ def finetune(
     outputs = 2 if card.task == "answer" else len(card.names)
     model = from_pretrained(base, plan.layers, outputs, card.task, dropout=plan.dropout, attention_dropout=plan.attention_dropout)
     if start:
-        model.load_state_dict(earlier_weights(start, plan.layers))
+        begin_with(model, start, plan.layers, card.names)
     drop_layers(model, plan.layer_drop)
     lesson, rows = lesson_of(card, prepared, plan, model, base, folder=folder, team=team, teachers=teachers)
     reached = fit(lesson, plan, folder, team)

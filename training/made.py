@@ -90,15 +90,25 @@ def load_model(folder: Path) -> tuple[Model, Made]:
     return model.eval(), made
 
 
-def earlier_weights(folder: Path, layers: Sequence[int]) -> dict[str, Tensor]:
-    """The weights of a finished run, cut to `layers` of its base encoder; raises ConfigurationError where it lacks some."""
+def begin_with(like: Model, folder: Path, layers: Sequence[int], names: Sequence[str]) -> None:
+    """Give `like` the weights of the finished run in `folder`, of which it takes `layers` of the base encoder (none: all).
+
+    Raises ConfigurationError where that run lacks some, learned other labels than `names`, or has another shape.
+    """
     model, made = load_model(folder)
     own = made.run.layers or tuple(range(len(model.encoder.encoder.layer)))
     wanted = layers or own
     if missing := sorted(set(wanted) - set(own)):
         raise ConfigurationError(f"{folder}: the run there has no layers {missing} of its base encoder")
     keep_layers(model.encoder, [own.index(layer) for layer in wanted])
-    return model.state_dict()
+    weights, fresh = model.state_dict(), like.state_dict()
+    if list(made.names) != list(names) or _shapes(weights) != _shapes(fresh):
+        raise ConfigurationError(f"{folder}: the run there has other labels, layers or sizes; --base takes its encoder alone")
+    like.load_state_dict(weights)
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
 
 
 def machine(device: torch.device, processes: int) -> str:

@@ -190,6 +190,22 @@ def test_a_run_cannot_begin_with_layers_that_the_other_lacks(base: Path, tmp_pat
         run(tmp_path, base, "second", start=tmp_path / "first")
 
 
+@pytest.mark.parametrize("other", ["layers", "labels"])
+def test_a_run_cannot_begin_with_weights_of_another_shape(base: Path, tmp_path: Path, other: str) -> None:
+    run(tmp_path, base, "first", layers=(1,) if other == "layers" else (0, 1))
+    if other == "labels":
+        made = tmp_path / "first" / "made.json"
+        made.write_text(made.read_text().replace('"threat"', '"menace"'))
+    changes: dict[str, Any] = {"layers": ()} if other == "layers" else {}
+    with pytest.raises(ConfigurationError, match="other labels, layers or sizes"):
+        run(tmp_path, base, "second", start=tmp_path / "first", **changes)
+
+
+def test_a_run_that_leaves_nothing_to_learn_from_says_so(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="nothing to learn from"):
+        run(tmp_path, base, set_repeats={"toy": 0.0}, hidden_rows=0)
+
+
 def test_a_data_set_comes_as_often_as_the_run_says(base: Path, tmp_path: Path) -> None:
     run(tmp_path, base, "once")
     run(tmp_path, base, "thrice", set_repeats={"toy": 3.0})

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from schemas.errors import ConfigurationError
 from training.fit.team import Rows
 
 SORTED_STEPS: Final = 40
@@ -14,10 +15,15 @@ Floats = npt.NDArray[np.floating]
 
 
 def epoch_order(lengths: Rows, repeats: Floats, rows_per_step: int, seed: int, epoch: int) -> list[Rows]:
-    """Row numbers of each step of an epoch. A row comes `repeats` times; a fraction is a chance, drawn anew each epoch."""
+    """Row numbers of each step of an epoch. A row comes `repeats` times; a fraction is a chance, drawn anew each epoch.
+
+    Raises ConfigurationError where none comes.
+    """
     random = np.random.default_rng((seed, epoch))
     times = np.floor(repeats + random.random(len(repeats))).astype(int)
     chosen = np.repeat(np.arange(len(lengths)), times)
+    if not len(chosen):
+        raise ConfigurationError("nothing to learn from: there are no rows, or set_repeats leaves none")
     random.shuffle(chosen)
     block = rows_per_step * SORTED_STEPS
     blocks = [chosen[start : start + block] for start in range(0, len(chosen), block)]
