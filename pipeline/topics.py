@@ -151,19 +151,28 @@ def _create(client: KafkaAdminClient, topic: Topic) -> None:
 
 
 def describe_topics(settings: Settings) -> tuple[list[Described], list[Lag]]:
-    """Every topic of the system, reply topics that there are, and the lag of every group on what it reads."""
-    groups = {settings.preprocess_group: settings.jobs_topic}
-    groups |= {settings.worker_group(model): topic for model, topic in work_topics(settings).items()}
+    """Every topic of the system, reply topics and work topics of earlier tokenizers that there are, and every group's lag."""
+    work = work_topics(settings)
     with admin(settings) as client:
         there = set(client.list_topics())
         replies = sorted(name for name in there - {settings.canary_topic} if name.startswith(settings.reply_prefix))
-        names = [topic.name for topic in wanted_topics(settings, replies)]
+        earlier = {name: model for model in work for name in sorted(there) if _is_earlier(name, model, work, settings)}
+        groups = [(settings.preprocess_group, settings.jobs_topic)]
+        groups += [(settings.worker_group(model), topic) for model, topic in work.items()]
+        groups += [(settings.worker_group(model), topic) for topic, model in earlier.items()]
+        names = [topic.name for topic in wanted_topics(settings, replies)] + list(earlier)
         found = {topic["name"]: topic for topic in client.describe_topics([name for name in names if name in there])}
         ends = {name: _ends(client, name, len(topic["partitions"])) for name, topic in found.items()}
         described = [_described(name, found, ends) for name in names]
         backoff = Backoff(settings.kafka_request_timeout_ms / 1000)
-        lags = [_lag(client, group, topic, ends[topic], backoff) for group, topic in groups.items() if topic in ends]
+        lags = [_lag(client, group, topic, ends[topic], backoff) for group, topic in groups if topic in ends]
         return described, lags
+
+
+def _is_earlier(name: str, model: str, work: dict[str, str], settings: Settings) -> bool:
+    """Whether `name` is a work topic of `model` with another tokenizer than now: what waits there, no worker of today takes."""
+    stem = settings.work_topic(model, "")
+    return name.startswith(stem) and "." not in name.removeprefix(stem) and name not in work.values()
 
 
 def _described(

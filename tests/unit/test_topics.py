@@ -157,6 +157,17 @@ def test_the_description_tells_what_is_missing_and_who_is_behind(kafka: FakeKafk
     }
 
 
+def test_what_waits_in_the_work_topic_of_an_earlier_tokenizer_is_seen(kafka: FakeKafka, settings: Settings) -> None:
+    create_topics(settings)
+    earlier = f"llmos.work.{NAME}.0123abcd"
+    kafka.topics[earlier] = [[], []]
+    kafka.topics[f"llmos.work.{NAME}.large.0123abcd"] = [[]]  # of another model
+    kafka.append(earlier, b"", partition=1)
+    described, lags = describe_topics(settings)
+    assert [(topic.name, topic.records) for topic in described if "0123abcd" in topic.name] == [(earlier, 1)]
+    assert [(lag.group, lag.behind) for lag in lags if lag.topic == earlier] == [(settings.worker_group(NAME), 1)]
+
+
 def test_a_broker_that_never_had_a_group_is_asked_again(
     kafka: FakeKafka, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
