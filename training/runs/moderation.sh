@@ -6,8 +6,8 @@
 #   DATA   folder of the data sets (python -m training.sources lists them, their homes and licences)
 #   BASE   folder of the base encoder: intfloat/multilingual-e5-small, or the same with a smaller vocabulary
 #
-# With START=FOLDER it goes on from the bundle there in place of all this: further epochs of the fast model, then half of the way
-# back. So 2.1.0 was made from 2.0.0, and 2.0.0 from the base encoder; 2.1.1 is 2.1.0, exported anew.
+# So 2.0.0 and 2.2.0 were made. With START=FOLDER it goes on from the bundle there in place of all this: further epochs of the fast
+# model, then half of the way back. So 2.1.0 was made from 2.0.0; 2.1.1 is 2.1.0, exported anew.
 #
 # Cut it whenever you like and start it again: a finished step is passed over, and training goes on from its last checkpoint.
 # Hours on two CPU cores, minutes on a GPU, which is used where there is one. PROCESSES=4 trains in four processes (one a GPU);
@@ -21,7 +21,7 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 PROCESSES=${PROCESSES:-1}
 RELEASE=${RELEASE:-${START:+2.1.1}}
-RELEASE=${RELEASE:-2.0.0}
+RELEASE=${RELEASE:-2.2.0}
 FILES=training/runs/moderation
 mkdir -p "$OUT/models"
 
@@ -60,6 +60,9 @@ if [ -n "$START" ]; then
     finish between moderation-en-zh --precision int8
     exit
 fi
+# Emoji that the vocabulary lacks are read by their names.
+[ -e "$OUT/base/tokenizer.json" ] || "$PYTHON" -m training.tokenizer spell --base "$BASE" --output "$OUT/base"
+BASE=$OUT/base
 train teacher
 train fast --teacher "$OUT/teacher" --from "$OUT/teacher"
 finish fast moderation-en-zh --precision int8 --with-run "$OUT/teacher"
