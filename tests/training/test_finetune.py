@@ -19,6 +19,7 @@ from training.fit.journal import entries
 from training.fit.order import balanced, epoch_order
 from training.fit.team import Team
 from training.labels import NAMES
+from training.lessons import classify
 from training.made import WEIGHTS, load_made, load_model
 from training.run_file import Run, load_run
 from training.teacher import soft_scores
@@ -114,6 +115,12 @@ def test_two_processes_learn_what_one_learns(base: Path, tmp_path: Path) -> None
     one, two = ([entry["loss"] for entry in entries(tmp_path / name) if "loss" in entry] for name in ("one", "two"))
     assert one == pytest.approx(two, abs=1e-4)
     assert same(alone, load_file(tmp_path / "two" / WEIGHTS), 1e-4)
+
+
+def test_of_weights_that_do_equally_well_the_later_are_kept(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classify.Classification, "validate", lambda _: {"loss": 1.0, "f1": 1.0})
+    best = run(tmp_path, base, "best", epochs=2, validate_every=1, stop_after=99, watch="f1")
+    assert same(best, run(tmp_path, base, "last", epochs=2))
 
 
 def test_a_run_without_progress_stops_early_and_keeps_the_best_weights(base: Path, tmp_path: Path) -> None:

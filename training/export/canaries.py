@@ -37,6 +37,9 @@ def canaries_of(card: DataCard, table: Table, scores: Floats) -> tuple[Canary, .
     order = [int(i) for i in np.argsort(scores[:, harm].max(axis=1), kind="stable") if len(table.texts[i]) <= CHARACTERS_MAX]
     allowed, blocked = ([i for i in order if truly[i] == harmful] for harmful in (False, True))
     if not allowed or not blocked:
-        raise BundleError(f"of {len(table.texts)} texts, no short one is {'harmful' if allowed else 'harmless'}: no canaries")
+        raise BundleError(
+            f"of {len(table.texts)} texts, no short one is {'harmful' if allowed else 'harmless'}: no canaries; "
+            "the data file marks which labels are harmless = true"
+        )
     chosen = [(i, Verdict.ALLOW) for i in allowed[:EACH]] + [(i, Verdict.BLOCK) for i in blocked[-EACH:]]
     return tuple(Canary(text=table.texts[i], verdict=verdict) for i, verdict in chosen)

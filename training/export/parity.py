@@ -77,4 +77,7 @@ def check(precision: Precision, found: Parity) -> None:
         raise BundleError(f"{precision}: a score depends on its batch: it moves by {found.batch:.2e}")
     decisions = max(limits.decisions, 1 / found.texts)
     if found.mean > limits.mean or found.largest > limits.largest or found.decisions_changed > decisions:
-        raise BundleError(f"{precision} strays too far from PyTorch: {found._asdict()}, and the limits are {limits._asdict()}")
+        raise BundleError(
+            f"{precision} strays too far from PyTorch: {found._asdict()}, and the limits are {limits._asdict()}; "
+            "train for longer, or export --precision fp32" + (" or --scales token" if precision == "int8" else "")
+        )

@@ -194,10 +194,12 @@ def _validate(run: _Fit, journal: Journal | None) -> None:
     if math.isnan(score):
         return
     run.reached.waited += 1
-    if run.reached.best is None or score > run.reached.best:
+    best = run.reached.best
+    if best is None or score > best:
         run.reached.best, run.reached.waited = score, 0
-        if run.team.leads and run.plan.stop_after:
-            save_best(run.folder, run.model)
+    as_good = best is None or score >= best  # of equal ones the later, which smaller steps have led to
+    if as_good and run.team.leads and run.plan.stop_after:
+        save_best(run.folder, run.model)
     if journal:
         named = {("validation_loss" if name == "loss" else name): value for name, value in found.items()}
         journal.write(step=run.reached.step, **named)
