@@ -157,9 +157,9 @@ def describe_topics(settings: Settings) -> tuple[list[Described], list[Lag]]:
         there = set(client.list_topics())
         replies = sorted(name for name in there - {settings.canary_topic} if name.startswith(settings.reply_prefix))
         earlier = {name: model for model in work for name in sorted(there) if _is_earlier(name, model, work, settings)}
+        served = {topic: model for model, topic in work.items()} | earlier
         groups = [(settings.preprocess_group, settings.jobs_topic)]
-        groups += [(settings.worker_group(model), topic) for model, topic in work.items()]
-        groups += [(settings.worker_group(model), topic) for topic, model in earlier.items()]
+        groups += [(settings.worker_group(model), topic) for topic, model in served.items()]
         names = [topic.name for topic in wanted_topics(settings, replies)] + list(earlier)
         found = {topic["name"]: topic for topic in client.describe_topics([name for name in names if name in there])}
         ends = {name: _ends(client, name, len(topic["partitions"])) for name, topic in found.items()}

@@ -94,6 +94,8 @@ def lesson_of(
     teachers: Sequence[Path] = (),
 ) -> tuple[Lesson, int]:
     """What the prepared data teaches, and how many rows it has to learn from."""
+    if plan.spliced_rows and not (teachers and card.task == "multi_label"):
+        raise ConfigurationError("spliced_rows: they need a teacher, and a task of several labels")
     tokenizer = Tokenizer.from_file(str(base / TOKENIZER))
     if card.task in {"token", "answer"}:
         rows = list(read_shards(prepared))
@@ -106,8 +108,6 @@ def lesson_of(
     to_learn = learned(_decided(table.where(split="train"), card), tokenizer, plan.tokens_max, task=card.task, **more)
     held = _some(_decided(table.where(split="validation"), card), plan.validation_rows, plan.seed)
     soft = None
-    if plan.spliced_rows and not (teachers and card.task == "multi_label"):
-        raise ConfigurationError("spliced_rows: they need a teacher, and a task of several labels")
     if teachers:
         to_learn = with_spliced(to_learn, plan.spliced_rows, plan.tokens_max, plan.seed)
         soft = soft_scores(teachers, to_learn, card.task, base, folder=folder, team=team, bfloat16=plan.bfloat16)

@@ -194,11 +194,10 @@ def _validate(run: _Fit, journal: Journal | None) -> None:
     if math.isnan(score):
         return
     run.reached.waited += 1
-    best = run.reached.best
-    if best is None or score > best:
+    best = -math.inf if run.reached.best is None else run.reached.best
+    if score > best:
         run.reached.best, run.reached.waited = score, 0
-    as_good = best is None or score >= best  # of equal ones the later, which smaller steps have led to
-    if as_good and run.team.leads and run.plan.stop_after:
+    if score >= best and run.team.leads and run.plan.stop_after:  # of equal ones the later, which smaller steps have led to
         save_best(run.folder, run.model)
     if journal:
         named = {("validation_loss" if name == "loss" else name): value for name, value in found.items()}
