@@ -33,7 +33,7 @@ from training.prepare import load_table
 from training.run_file import Run, load_run
 from training.splice import with_spliced
 from training.table import Table, read_shards
-from training.teacher import soft_scores
+from training.teacher import corrected, soft_scores
 from training.windows import learned, windows
 
 
@@ -111,6 +111,7 @@ def lesson_of(
     if teachers:
         to_learn = with_spliced(to_learn, plan.spliced_rows, plan.tokens_max, plan.seed)
         soft = soft_scores(teachers, to_learn, card.task, base, folder=folder, team=team, bfloat16=plan.bfloat16)
+        soft = corrected(soft, to_learn, plan.trusted_sets)
     to_check = windows(held, tokenizer, plan.tokens_max, card.task)
     return Classification(model, card.task, plan, to_learn, to_check, team=team, soft=soft), len(to_learn.ids)
 

@@ -43,6 +43,9 @@ class Run(Plan):
     teacher_weight: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Of the teachers' scores, beside the labels."
     )
+    trusted_sets: tuple[str, ...] = Field(
+        default=(), description="Data sets that know better than the teachers, who judge there only what is unknown."
+    )
 
 
 def load_config(file: Path, kind: type[Whole]) -> Whole:
