@@ -38,7 +38,7 @@ def test_a_bundle_holds_every_graph_that_was_asked_for(base: Path, tmp_path: Pat
     assert {path.name for path in bundle.folder.iterdir()} == {
         *("bundle.json", "tokenizer.json", "README.md", "model.int8.onnx", "model.fp32.onnx", "model.fp16.onnx")
     }
-    assert "kWh at 50 W" in (bundle.folder / "README.md").read_text()
+    assert "kWh, if the machine draws 50 W" in (bundle.folder / "README.md").read_text()
 
 
 def test_a_bundle_is_scored_as_pytorch_scores(base: Path, tmp_path: Path) -> None:

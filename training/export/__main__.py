@@ -62,7 +62,7 @@ def told(state: Path, watts: float | None) -> dict[str, Any]:
     made = load_made(state)
     if made is None:
         raise ConfigurationError(f"{state}: no finished run there")
-    energy = "not measured" if watts is None else f"{watts * made.seconds / 3.6e6:.2f} kWh at {watts:g} W"
+    energy = "not measured" if watts is None else f"{watts * made.seconds / 3.6e6:.2f} kWh, if the machine draws {watts:g} W"
     whole = made.model_dump(include={"rows", "steps", "seconds", "machine", "figures"})
     return {"name": state.name, **whole, "energy": energy}
 
@@ -82,7 +82,7 @@ def main() -> None:
     )
     arguments.add_argument("--fixed-rows", type=int, default=0, help="also write graphs of so many rows and of each length")
     arguments.add_argument("--with-run", type=Path, action="append", default=[], help="a run that led to this one, for the card")
-    arguments.add_argument("--watts", type=float, help="power that the machine drew in training, for the card")
+    arguments.add_argument("--watts", type=float, help="power that the machine draws in training, for the card")
     given = arguments.parse_args()
     precisions = tuple(dict.fromkeys(given.precision or ["int8"]))
     figures = export(
