@@ -49,7 +49,7 @@ def soft_scores(
 def corrected(scores: Floats, rows: Windows, trusted: Sequence[str]) -> Floats:
     """`scores` [rows, labels] with the known labels of the `trusted` sets in their place."""
     settled = ~np.isnan(rows.labels) & np.isin(rows.sets, trusted)[:, None]
-    return np.where(settled, rows.labels, scores).astype(np.float32)
+    return np.where(settled, rows.labels, scores)
 
 
 def _opened(teacher: Path, names: tuple[str, ...], task: Task, base: Path, team: Team) -> Model:
