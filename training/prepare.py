@@ -116,11 +116,17 @@ def _prepare_examples(own: DataFile, folder: Path, output: Path) -> DataCard:
 
 
 def report(card: DataCard) -> Iterator[str]:
-    """How many texts each split holds, and how many carry each label."""
+    """How many texts each split holds, and how many carry each label; and what would stop the export, hours later."""
     for split in SPLITS:
         texts = sum(source.rows.get(split, 0) for source in card.sources)
         counts = ", ".join(f"{name} {of.positive:,}" for name, of in card.counts.get(split, {}).items())
         yield f"{split}: {texts:,} rows" + (f"; {counts}" if counts else "")
+    if card.task == "single_label" and len({label.harmless for label in card.labels}) == 1:
+        every = "every" if card.labels[0].harmless else "no"
+        yield (
+            f"note: {every} label is marked harmless, and training.export needs both kinds, for a model proves itself on both: "
+            "mark in the data file what asks for nothing, and prepare again"
+        )
 
 
 def main() -> None:

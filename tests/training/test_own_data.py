@@ -10,7 +10,7 @@ from schemas.errors import ConfigurationError
 from training.data_card import load_card
 from training.draft import draft
 from training.own_data import load_data_file
-from training.prepare import load_table, prepare_own
+from training.prepare import load_table, prepare_own, report
 from training.table import Table
 
 LABELS = '[[labels]]\nname = "complaint"\n[[labels]]\nname = "refund"\n'
@@ -115,6 +115,27 @@ def test_a_draft_names_each_value_and_can_be_prepared_as_it_stands(tmp_path: Pat
     card = prepare_own(tmp_path / "data.toml", tmp_path / "out")
     assert (card.name, card.task, set(card.names)) == ("a", "single_label", {"very_bad", "label", "fine"})
     assert sum(counts["very_bad"].positive for counts in card.counts.values()) == 30
+
+
+@pytest.mark.parametrize(
+    ("task", "harmless", "said"),
+    [
+        ("single_label", (False, False), "no label is marked harmless"),
+        ("single_label", (True, True), "every label is marked harmless"),
+        ("single_label", (False, True), ""),
+        ("multi_label", (False, False), ""),  # rows without any label are harmless there
+    ],
+)
+def test_labels_of_one_kind_are_told_before_anything_is_trained(
+    tmp_path: Path, task: str, harmless: tuple[bool, bool], said: str
+) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nit broke,complaint\nmoney back,refund\n")
+    prepared(tmp_path, 'file = "a.csv"', f'task = "{task}"')
+    card = load_card(tmp_path / "out")
+    marked = [label.model_copy(update={"harmless": each}) for label, each in zip(card.labels, harmless, strict=True)]
+    notes = [line for line in report(card.model_copy(update={"labels": tuple(marked)})) if line.startswith("note")]
+    assert len(notes) == bool(said)
+    assert said in "".join(notes)
 
 
 @pytest.mark.parametrize(
