@@ -1,15 +1,21 @@
-"""kafka-python as our workers use it, where it would stand still for ever, and where it finds the first record that is there."""
+"""Members of groups as our stages are, where they would stand still, and where they find the first record that is there."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import NewTopic
 
 from pipeline import kafka as options
+from pipeline.preprocess.options import faust_options
 from pipeline.succession import first_at
 from schemas.errors import TransientError
+from tests.support.gateway import until
 from tests.support.loops import Idler
 from tests.support.processes import Installation
 from tests.support.waiting import wait_until
@@ -46,6 +52,32 @@ def test_a_rejoin_whose_reason_has_gone_is_finished_all_the_same(place: Installa
                 lambda value=value: value in [record.value for record in found_by(consumer)], f"the {value!r} record", WITHIN_S
             )
         assert not coordinator.rejoining
+
+
+async def _lead_a_group_without_partitions(place: Installation, topic: str) -> None:
+    """As Faust makes its consumer; returns once it has partitions of a topic that it did not know when its group formed."""
+    faust = faust_options(place.settings, "")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=place.settings.kafka_bootstrap,
+        group_id="early",
+        partition_assignment_strategy=[RoundRobinPartitionAssignor],
+        metadata_max_age_ms=faust["consumer_metadata_max_age_ms"],
+    )
+    await consumer.start()
+    try:
+        consumer.subscribe([topic])
+        await until(lambda: consumer._subscription.subscription.assignment is not None, "a group without partitions")
+        assert consumer.assignment() == set()
+        with closing(KafkaAdminClient(**options.admin(place.settings))) as admin:
+            admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=1)])
+        await until(consumer.assignment, "partitions")
+    finally:
+        await consumer.stop()
+
+
+def test_a_leader_that_did_not_know_the_topic_soon_looks_again(place: Installation) -> None:
+    """A broker that has only just started may not know its topics yet; aiokafka itself looks again after five minutes."""
+    asyncio.run(_lead_a_group_without_partitions(place, f"{place.settings.topic_prefix}-late"))
 
 
 def test_the_log_tells_where_its_first_record_is(place: Installation, producer: KafkaProducer) -> None:
