@@ -27,7 +27,7 @@ def faust_options(settings: Settings, data_dir: str) -> dict[str, Any]:
         "consumer_max_fetch_size": settings.record_bytes_max,
         # Where a group's leader does not know the topic yet, for its broker has only just started, aiokafka gives its partitions
         # to nobody, and looks again when its metadata are this old: by default five minutes in which nothing is read.
-        "consumer_metadata_max_age_ms": int(session_s * 1000),
+        "consumer_metadata_max_age_ms": session_timeout_ms(settings),
         "stream_wait_empty": True,
         "broker_commit_interval": 0.5,
         # Faust commits inside its fetch loop after so many acknowledgements, and fetches nothing meanwhile: never.

@@ -1,6 +1,5 @@
 """Members of groups as our stages are, where they would stand still, and where they find the first record that is there."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -15,7 +14,7 @@ from pipeline import kafka as options
 from pipeline.preprocess.options import faust_options
 from pipeline.succession import first_at
 from schemas.errors import TransientError
-from tests.support.gateway import until
+from tests.support.gateway import story, until
 from tests.support.loops import Idler
 from tests.support.processes import Installation
 from tests.support.waiting import wait_until
@@ -54,14 +53,17 @@ def test_a_rejoin_whose_reason_has_gone_is_finished_all_the_same(place: Installa
         assert not coordinator.rejoining
 
 
-async def _lead_a_group_without_partitions(place: Installation, topic: str) -> None:
-    """As Faust makes its consumer; returns once it has partitions of a topic that it did not know when its group formed."""
-    faust = faust_options(place.settings, "")
+@story
+async def test_a_leader_that_did_not_know_the_topic_soon_looks_again(place: Installation) -> None:
+    """A broker that has only just started may not know its topics yet; aiokafka itself looks again after five minutes."""
+    if options.is_embedded(place.settings):
+        pytest.skip("the embedded broker makes a topic as soon as somebody asks for it")
+    topic = f"{place.settings.topic_prefix}-late"
     consumer = AIOKafkaConsumer(
         bootstrap_servers=place.settings.kafka_bootstrap,
         group_id="early",
-        partition_assignment_strategy=[RoundRobinPartitionAssignor],
-        metadata_max_age_ms=faust["consumer_metadata_max_age_ms"],
+        partition_assignment_strategy=[RoundRobinPartitionAssignor],  # as Faust has it
+        metadata_max_age_ms=faust_options(place.settings, "")["consumer_metadata_max_age_ms"],
     )
     await consumer.start()
     try:
@@ -73,13 +75,6 @@ async def _lead_a_group_without_partitions(place: Installation, topic: str) -> N
         await until(consumer.assignment, "partitions")
     finally:
         await consumer.stop()
-
-
-def test_a_leader_that_did_not_know_the_topic_soon_looks_again(place: Installation) -> None:
-    """A broker that has only just started may not know its topics yet; aiokafka itself looks again after five minutes."""
-    if options.is_embedded(place.settings):
-        pytest.skip("the embedded broker makes a topic as soon as somebody asks for it")
-    asyncio.run(_lead_a_group_without_partitions(place, f"{place.settings.topic_prefix}-late"))
 
 
 def test_the_log_tells_where_its_first_record_is(place: Installation, producer: KafkaProducer) -> None:
