@@ -32,6 +32,11 @@ def decide(
     return decide_rounded(rounded(raw), rounded(scores), [label.name for label in labels], policy, language, words)
 
 
+def highest(scores: Floats, labels: Sequence[LabelSpec]) -> str:
+    """The name of the label with the highest of one text's scores [labels]."""
+    return labels[int(np.argmax(scores))].name
+
+
 def rounded(scores: Floats) -> list[Any]:
     """Scores as results hold them, in plain lists; of many texts at once, since one alone takes numpy nearly as long."""
     plain: list[Any] = scores.round(DIGITS).tolist()

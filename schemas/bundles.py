@@ -16,6 +16,11 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 MANIFEST_NAME = "bundle.json"
 
 
+def _absent(value: object) -> bool:
+    """Left out where it is written: releases before the field came would refuse it."""
+    return value is None
+
+
 class Calibration(Message):
     """A monotone map from raw to calibrated score: straight lines between knots, flat outside them."""
 
@@ -80,10 +85,21 @@ class ModelFile(Message):
 
 
 class Canary(Message):
-    """A text whose verdict under the default policy is known; a worker that gets it wrong does not report ready."""
+    """A text of which is known what the model makes of it; a worker that gets it wrong does not report ready."""
 
     text: str
-    verdict: Verdict
+    verdict: Verdict | None = Field(default=None, description="Under the default policy.", exclude_if=_absent)
+    label: str | None = Field(
+        default=None,
+        description="The label with the highest raw score, where labels are topics and none asks for anything.",
+        exclude_if=_absent,
+    )
+
+    @model_validator(mode="after")
+    def _knows_something(self) -> Self:
+        if (self.verdict is None) == (self.label is None):
+            raise ValueError("a canary has either a verdict or a label")
+        return self
 
 
 class DataSource(Message):
@@ -108,7 +124,9 @@ class BundleManifest(Message):
     windows: WindowSpec
     tokenizer: TokenizerSpec
     models: tuple[ModelFile, ...] = Field(min_length=1)
-    canaries: tuple[Canary, ...] = Field(min_length=2, description="At least one harmless and one harmful text.")
+    canaries: tuple[Canary, ...] = Field(
+        min_length=2, description="At least one harmless and one harmful text, or texts of two labels."
+    )
     base_model: str
     licence: str
     data: tuple[DataSource, ...]
@@ -121,7 +139,10 @@ class BundleManifest(Message):
             raise ValueError("each label has a name of its own")
         if len({model.precision for model in self.models}) < len(self.models):
             raise ValueError("one graph a precision")
-        verdicts = {canary.verdict for canary in self.canaries}
-        if Verdict.ALLOW not in verdicts or verdicts == {Verdict.ALLOW}:
-            raise ValueError("canaries hold at least one harmless and one harmful text")
+        expected = {canary.label for canary in self.canaries} - {None}
+        if not expected <= {label.name for label in self.labels}:
+            raise ValueError("a canary expects a label that the model has")
+        verdicts = {canary.verdict for canary in self.canaries} - {None}
+        if len(expected) < 2 and (Verdict.ALLOW not in verdicts or verdicts == {Verdict.ALLOW}):  # noqa: PLR2004 (kinds)
+            raise ValueError("canaries hold at least one harmless and one harmful text, or texts of two labels")
         return self

@@ -68,6 +68,16 @@ class DataCard(Message):
         """The labels' names, in the order of the model's outputs."""
         return tuple(label.name for label in self.labels)
 
+    @property
+    def harmless(self) -> frozenset[str]:
+        """Those that ask for nothing."""
+        return frozenset(label.name for label in self.labels if label.harmless)
+
+    @property
+    def asks_for_nothing(self) -> bool:
+        """Whether all do: they are topics, and there is no threshold to seek."""
+        return len(self.harmless) == len(self.labels)
+
 
 def label_cards(labels: Iterable[Label]) -> tuple[LabelCard, ...]:
     """The same labels as a card names them."""

@@ -41,7 +41,7 @@ def _toml(own: OwnSource, counts: Counter[str], rows: int) -> str:
     names = {value: _name(value, "_") for value, _ in counts.most_common()}
     labels = "".join(
         f'[[labels]]\nname = "{name}"   # {counts[value]} rows\ndescription = ""\n'
-        "harmless = false   # true where it asks for nothing\n\n"
+        "harmless = false   # true where it asks for nothing, as topics do\n\n"
         for value, name in names.items()
     )
     share = FEW_ROWS_SHARE if rows < FEW_ROWS else SHARE

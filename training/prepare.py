@@ -121,11 +121,10 @@ def report(card: DataCard) -> Iterator[str]:
         texts = sum(source.rows.get(split, 0) for source in card.sources)
         counts = ", ".join(f"{name} {of.positive:,}" for name, of in card.counts.get(split, {}).items())
         yield f"{split}: {texts:,} rows" + (f"; {counts}" if counts else "")
-    if card.task == "single_label" and len({label.harmless for label in card.labels}) == 1:
-        every = "every" if card.labels[0].harmless else "no"
+    if card.task == "single_label" and not card.harmless:
         yield (
-            f"note: {every} label is marked harmless, and training.export needs both kinds, for a model proves itself on both: "
-            "mark in the data file what asks for nothing, and prepare again"
+            "note: no label is marked harmless, so every text asks for something, and training.export finds none that proves the "
+            "model right to allow: mark in the data file what asks for nothing (of topics, every label), and prepare again"
         )
 
 

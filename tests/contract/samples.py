@@ -23,6 +23,7 @@ MESSAGES: Final[dict[str, tuple[type[Message], str]]] = {
     "policy.json": (Policy, "policy"),
     "policy-words.json": (Policy, "policy"),
     "bundle-manifest.json": (BundleManifest, "bundle-manifest"),
+    "bundle-manifest-topics.json": (BundleManifest, "bundle-manifest"),
 }
 """File, its model and the name of its JSON Schema."""
 BULK: Final = "text-jobs.json"

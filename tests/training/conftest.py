@@ -83,12 +83,14 @@ def prepare_table(folder: Path, table: Table) -> None:
     write_prepared(folder, list(table.rows()), table.names)
 
 
-def write_prepared(folder: Path, rows: list[dict[str, Any]], names: tuple[str, ...], task: str = "multi_label") -> None:
+def write_prepared(
+    folder: Path, rows: list[dict[str, Any]], names: tuple[str, ...], task: str = "multi_label", *, harmless: bool = False
+) -> None:
     files = write_shards(folder, rows)
     card = DataCard(
         name="toy",
         task=task,
-        labels=tuple(LabelCard(name=name) for name in names),
+        labels=tuple(LabelCard(name=name, harmless=harmless) for name in names),
         sources=tuple(
             SourceCard(name=name, language="en", licence="CC0", home="here", rows=counts)
             for name, counts in source_counts(rows).items()

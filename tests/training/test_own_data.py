@@ -121,12 +121,12 @@ def test_a_draft_names_each_value_and_can_be_prepared_as_it_stands(tmp_path: Pat
     ("task", "harmless", "said"),
     [
         ("single_label", (False, False), "no label is marked harmless"),
-        ("single_label", (True, True), "every label is marked harmless"),
+        ("single_label", (True, True), ""),  # topics
         ("single_label", (False, True), ""),
         ("multi_label", (False, False), ""),  # rows without any label are harmless there
     ],
 )
-def test_labels_of_one_kind_are_told_before_anything_is_trained(
+def test_labels_none_of_which_is_harmless_are_told_before_anything_is_trained(
     tmp_path: Path, task: str, harmless: tuple[bool, bool], said: str
 ) -> None:
     (tmp_path / "a.csv").write_text("text,label\nit broke,complaint\nmoney back,refund\n")

@@ -96,6 +96,10 @@ CANARIES = [{"text": "hello", "verdict": "allow"}, {"text": "you idiot", "verdic
         ("canaries", CANARIES[:1]),
         ("canaries", CANARIES[:1] * 2),  # none that is harmful
         ("canaries", CANARIES[1:] * 2),  # none that is harmless
+        ("canaries", [{"text": "hello", "label": "toxicity"}] * 2),  # one label only
+        ("canaries", [{"text": "hello", "label": "toxicity"}, {"text": "what a goal", "label": "sport"}]),  # which it has not
+        ("canaries", [{"text": "hello"}, *CANARIES]),
+        ("canaries", [{"text": "hello", "label": "toxicity", "verdict": "allow"}, *CANARIES]),
         ("created_at", 1_764_000_000),
         ("colour", "red"),
     ],
@@ -103,6 +107,12 @@ CANARIES = [{"text": "hello", "verdict": "allow"}, {"text": "you idiot", "verdic
 def test_a_manifest_that_breaks_the_contract_is_refused(folder: Path, field: str, value: Any) -> None:
     with pytest.raises(ValidationError):
         BundleManifest.model_validate({**manifest(folder), field: value})
+
+
+def test_canaries_may_be_texts_of_two_labels(folder: Path) -> None:
+    canaries = [{"text": "hello", "label": "toxicity"}, {"text": "what", "label": "spam"}]
+    read = BundleManifest.model_validate({**manifest(folder), "canaries": canaries})
+    assert json.loads(read.model_dump_json())["canaries"] == canaries
 
 
 def test_a_name_stands_for_one_label_and_a_precision_for_one_graph(folder: Path) -> None:

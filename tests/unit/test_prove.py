@@ -111,6 +111,13 @@ def test_a_canary_with_another_verdict_is_named_with_both(worker: ToyWorker) -> 
         proven(altered(worker, canaries=canaries))
 
 
+def test_a_canary_of_a_topic_expects_the_label_with_the_highest_score(worker: ToyWorker) -> None:
+    right = (Canary(text="you idiot", label="toxicity"), Canary(text="casino", label="spam"))
+    proven(altered(worker, canaries=right), policies={})
+    with pytest.raises(BundleError, match="canary 'casino' got spam, expected insult"):
+        proven(altered(worker, canaries=(right[0], Canary(text="casino", label="insult"))), policies={})
+
+
 def test_a_model_without_a_number_for_a_canary_is_not_served(worker: ToyWorker) -> None:
     nothing = broken(worker, lambda ids, _: np.full((len(ids), 9), np.nan, np.float32))
     with pytest.raises(BundleError, match="fails on the canary 'hello friend'"):

@@ -40,18 +40,19 @@ def calibrate_bundle(folder: Path, table: Table, method: Method = "platt") -> No
 
 def add_policy(folder: Path, table: Table, card: DataCard, wanted: Wanted, traffic: list[str] | None = None) -> Policy:
     """Write thresholds for what is wanted into the bundle, and canaries that fit them; raises BundleError where none do."""
+    if card.asks_for_nothing:
+        raise BundleError("every label is marked harmless: there is no threshold to seek, and no policy to write")
     served = Served(folder)
     scores = served.scores(table.texts)
-    harmless = frozenset(label.name for label in card.labels if label.harmless)
-    policy = policy_for(table, scores, harmless, wanted, served.scores(traffic) if traffic else None)
-    chosen = [canary.text for canary in canaries_of(card, table, scores)]
-    canaries = tuple(Canary(text=text, verdict=_verdict(served, policy, text)) for text in chosen)
-    verdicts = {canary.verdict for canary in canaries}
+    policy = policy_for(table, scores, card.harmless, wanted, served.scores(traffic) if traffic else None)
+    verdict_of = {canary.text: _verdict(served, policy, canary.text) for canary in canaries_of(card, table, scores)}
+    verdicts = set(verdict_of.values())
     if Verdict.ALLOW not in verdicts or verdicts == {Verdict.ALLOW}:
         raise BundleError(
             f"with these thresholds every canary means {' or '.join(sorted(verdicts))}: {len(table.texts)} validation texts may "
             f"be too few, the wanted precision too high, or the model too weak; thresholds: {policy.labels}"
         )
+    canaries = tuple(Canary(text=text, verdict=verdict) for text, verdict in verdict_of.items())
     write_policy(folder, policy, rewrite_manifest(folder, canaries=canaries), wanted._asdict())
     return policy
 

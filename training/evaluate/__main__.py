@@ -89,8 +89,7 @@ def differences(manifest_metrics: Mapping[str, Any], report: Report) -> Iterator
 
 def _table_of(prepared: Path | None, data: Path | None) -> tuple[Table, frozenset[str]]:
     if prepared:
-        harmless = frozenset(label.name for label in load_card(prepared).labels if label.harmless)
-        return load_table(prepared), harmless
+        return load_table(prepared), load_card(prepared).harmless
     if data:
         return prepare(MODERATION, data), frozenset()
     raise ConfigurationError("name --data FOLDER or --prepared FOLDER")

@@ -16,7 +16,7 @@ from training.evaluate.contrasts import by_phenomenon
 from training.evaluate.disturb import DISTURBANCES, disturbed, kept, sample
 from training.evaluate.groups import by_group, worst_ratio
 from training.evaluate.headlines import HELD_OUT, OVER_BLOCKING, PROBES, headlines
-from training.evaluate.metrics import DIGITS, quality
+from training.evaluate.metrics import DIGITS, one_of_several, quality
 from training.table import Table
 from workers.fold import Floats
 
@@ -57,8 +57,18 @@ class Measured:
 
     @property
     def top(self) -> str:
-        """The first label that is not harmless: what groups and disguises are measured by."""
-        return next(name for name in self.table.names if name not in self.harmless)
+        """The first label that is not harmless: what groups and disguises are measured by. The first of all, where all are."""
+        return next((name for name in self.table.names if name not in self.harmless), self.table.names[0])
+
+    @property
+    def topics(self) -> bool:
+        """Whether no label asks for anything."""
+        return self.harmless.issuperset(self.table.names)
+
+    @cached_property
+    def decisions(self) -> npt.NDArray[np.intp]:
+        """Of each text: whether it is flagged, or of topics, the place of the highest score."""
+        return self.scores.argmax(axis=1) if self.topics else self.flagged.astype(np.intp)
 
     @cached_property
     def natural(self) -> Chosen:
@@ -77,7 +87,7 @@ def measure(measured: Measured, scorer: Scorer, robust_rows: int = ROBUST_ROWS) 
         "policy": f"{measured.policy.name} {measured.policy.release}",
         "texts": len(table.texts),
         "flagged": round(float(measured.flagged.mean()), DIGITS),
-        "headlines": headlines(table, measured.scores),
+        "headlines": headlines(table, measured.scores) | _one_of_several(measured),
         "labels": _by_label(measured, measured.natural),
         "languages": _by(measured, measured.languages, measured.natural),
         "data_sets": _by(measured, table.sources, np.ones(len(table.texts), bool)),
@@ -87,6 +97,15 @@ def measure(measured: Measured, scorer: Scorer, robust_rows: int = ROBUST_ROWS) 
         "contrast": _contrast(measured),
         "robustness": dict(_robustness(measured, scorer, robust_rows)),
     }
+
+
+def _one_of_several(measured: Measured) -> dict[str, float]:
+    """How often the highest score is the right one, where there is one label of several."""
+    truth = measured.table.labels == 1
+    rows = truth.sum(axis=1) == 1
+    if measured.manifest.head != "softmax" or not rows.any():
+        return {}
+    return one_of_several(truth[rows], measured.scores[rows])
 
 
 def _by_label(measured: Measured, chosen: Chosen) -> dict[str, Any]:
@@ -124,8 +143,10 @@ def _share(flagged: Chosen) -> float:
 
 
 def _groups(measured: Measured) -> Iterator[tuple[str, Any]]:
-    """Of each probe, and of the texts that people wrote."""
+    """Of each probe, and of the texts that people wrote; of none where no label asks for anything."""
     table, top = measured.table, measured.top
+    if measured.topics:
+        return
     sources = np.array(table.sources)
     parts = {**{probe: sources == probe for probe in PROBES}, "all other texts": measured.natural}
     for name, chosen in parts.items():
@@ -145,7 +166,9 @@ def _contrast(measured: Measured) -> dict[str, Any]:
 
 
 def _robustness(measured: Measured, scorer: Scorer, rows_max: int) -> Iterator[tuple[str, Any]]:
-    """Of the two languages, before and after each disguise."""
+    """Of the two languages, before and after each disguise; nothing where no label asks for anything."""
+    if measured.topics:
+        return
     table, at = measured.table, measured.table.names.index(measured.top)
     truth = table.column(measured.top)
     for language in ("en", "zh"):

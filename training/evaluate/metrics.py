@@ -3,12 +3,14 @@
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
 from workers.fold import Floats
 
 DECISION: Final = 0.5
 DIGITS: Final = 4
+Chosen = npt.NDArray[np.bool_]
 Quality = dict[str, float | int | None]
 
 
@@ -20,6 +22,15 @@ def accuracy(truth: Floats, score: Floats) -> float:
 def macro_f1(truth: Floats, score: Floats) -> float:
     """Mean of the F1 of both classes at 0.5."""
     return float(f1_score(truth, score >= DECISION, average="macro", zero_division=0))
+
+
+def one_of_several(truth: Chosen, scores: Floats) -> dict[str, float]:
+    """How often the highest of a text's scores [n, labels] is that of its one label, marked in `truth` [n, labels]."""
+    right, found = truth.argmax(axis=1), scores.argmax(axis=1)
+    return {
+        "accuracy of the highest score": round(float(accuracy_score(right, found)), DIGITS),
+        "macro-F1 of the highest score": round(float(f1_score(right, found, average="macro", zero_division=0)), DIGITS),
+    }
 
 
 def auroc(truth: Floats, score: Floats) -> float:

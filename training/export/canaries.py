@@ -1,5 +1,6 @@
-"""Texts whose verdict is known: a worker that gets one wrong does not report ready."""
+"""Texts whose verdict or topic is known: a worker that gets one wrong does not report ready."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,8 @@ MODERATION: Final = (
     Canary(text="你这个傻逼，滚出去！", verdict=Verdict.BLOCK),
 )
 EACH: Final = 2
+LABELS_MIN: Final = 2
+"""That a model of topics must tell apart."""
 CHARACTERS_MAX: Final = 300
 """Of a text that becomes a canary, and so stands in the manifest."""
 
@@ -26,13 +29,14 @@ CHARACTERS_MAX: Final = 300
 def canaries_of(card: DataCard, table: Table, scores: Floats) -> tuple[Canary, ...]:
     """Those of the moderation labels; for others, texts of `table` that the model, with `scores` [texts, labels], is surest of.
 
-    It is right about them, too. Their verdicts are allow and block until `training.calibrate` knows the policy.
+    It is right about them, too. Their verdicts are allow and block until `training.calibrate` knows the policy; where every label
+    is harmless, each expects its label.
     """
     if card.names == NAMES:
         return MODERATION
+    if card.asks_for_nothing:
+        return tuple(_topics(table, scores))
     harm = [i for i, label in enumerate(card.labels) if not label.harmless]
-    if not harm:
-        raise BundleError("every label is marked harmless: then there is nothing to find")
     truly = (table.labels[:, harm] == 1).any(axis=1)
     order = [int(i) for i in np.argsort(scores[:, harm].max(axis=1), kind="stable") if len(table.texts[i]) <= CHARACTERS_MAX]
     allowed, blocked = ([i for i in order if truly[i] == harmful] for harmful in (False, True))
@@ -43,3 +47,17 @@ def canaries_of(card: DataCard, table: Table, scores: Floats) -> tuple[Canary, .
         )
     chosen = [(i, Verdict.ALLOW) for i in allowed[:EACH]] + [(i, Verdict.BLOCK) for i in blocked[-EACH:]]
     return tuple(Canary(text=table.texts[i], verdict=verdict) for i, verdict in chosen)
+
+
+def _topics(table: Table, scores: Floats) -> Iterator[Canary]:
+    """The surest text of each label; raises BundleError where it knows only one of them."""
+    best = scores.argmax(axis=1)
+    short = np.array([len(text) <= CHARACTERS_MAX for text in table.texts], bool)
+    found = 0
+    for i, name in enumerate(table.names):
+        rows = np.flatnonzero(short & (best == i) & (table.labels[:, i] == 1))
+        if len(rows):
+            found += 1
+            yield Canary(text=table.texts[int(rows[np.argmax(scores[rows, i])])], label=name)
+    if found < LABELS_MIN:
+        raise BundleError(f"of {len(table.texts)} texts, it finds no short one of two labels rightly: no canaries")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.bundles import open_bundle, verify_bundle
-from pipeline.decide import decide
+from pipeline.decide import decide, highest
 from schemas.errors import BundleError, ConfigurationError
 from schemas.policies import Policy
 from training.command import parser, run
@@ -55,11 +55,15 @@ def promote(candidate: Path, prepared: Path, limits: Limits = LIMITS, because: s
 
 
 def _canaries(served: Served, policy: Policy) -> None:
+    labels = served.bundle.manifest.labels
     for canary in served.bundle.manifest.canaries:
-        score = served.scores([canary.text])[0]
-        verdict = decide(score, score, served.bundle.manifest.labels, policy, "und")[0]
-        if verdict is not canary.verdict:
-            raise BundleError(f"canary {canary.text!r} got {verdict}, expected {canary.verdict}")
+        if canary.label:
+            got: str = highest(served.raw_scores([canary.text])[0], labels)
+        else:
+            score = served.scores([canary.text])[0]
+            got = decide(score, score, labels, policy, "und")[0]
+        if got != (expected := canary.label or canary.verdict):
+            raise BundleError(f"canary {canary.text!r} got {got}, expected {expected}")
 
 
 def _compared(before: Served, after: Served, prepared: Path, limits: Limits) -> tuple[dict[str, Any], list[str]]:
@@ -69,7 +73,7 @@ def _compared(before: Served, after: Served, prepared: Path, limits: Limits) -> 
         return {}, [f"the labels differ: {', '.join(new)} for {', '.join(old)}, and the data has {', '.join(table.names)}"]
     if not table.texts:
         raise ConfigurationError(f"{prepared}: no test texts")
-    harmless = frozenset(label.name for label in load_card(prepared).labels if label.harmless)
+    harmless = load_card(prepared).harmless
     policy = policy_of(before.bundle.folder)
     return compare(_measured(before, table, policy, harmless), _measured(after, table, policy, harmless), limits)
 

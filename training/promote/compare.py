@@ -38,7 +38,7 @@ def compare(before: Measured, after: Measured, limits: Limits) -> tuple[dict[str
     rates = {name: _rates(before.flagged[own], after.flagged[own]) for name, own in enough.items()}
     quality = dict(_quality(before, after, groups))
     people = dict(_people(before, after))
-    flipped = round(float((before.flagged != after.flagged).mean()), DIGITS)
+    flipped = round(float((before.decisions != after.decisions).mean()), DIGITS)
     found = {
         "texts": len(before.table.texts),
         "flipped": flipped,
@@ -74,7 +74,9 @@ def _quality(before: Measured, after: Measured, groups: Mapping[str, Chosen]) ->
 
 
 def _people(before: Measured, after: Measured) -> Iterator[tuple[str, list[float]]]:
-    """The share of harmless texts that are flagged, of each group of people."""
+    """The share of harmless texts that are flagged, of each group of people; nothing where no label asks for anything."""
+    if before.topics:
+        return
     table, top = before.table, before.top
     truth, at = table.column(top), before.table.names.index(top)
     rows = [by_group(table.texts, truth, one.scores[:, at], one.flagged) for one in (before, after)]
