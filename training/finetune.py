@@ -9,6 +9,7 @@ It ends with `model.safetensors`, `made.json`, the log and its figures; a folder
 """
 
 import json
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,8 @@ def finetune(
         return made
     card = load_card(prepared)
     if team.leads:
+        if unknown := plan.sets - {source.name for source in card.sources}:
+            print(f"note: the data has no set {', '.join(sorted(unknown))}, which the run file names", file=sys.stderr)
         begin(folder, plan, card.shards)
     torch.manual_seed(plan.seed)
     outputs = 2 if card.task == "answer" else len(card.names)

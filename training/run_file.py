@@ -47,6 +47,11 @@ class Run(Plan):
         default=(), description="Data sets that know better than the teachers, who judge there only what is unknown."
     )
 
+    @property
+    def sets(self) -> frozenset[str]:
+        """The data sets that it names."""
+        return frozenset({*self.set_repeats, *self.trusted_sets})
+
 
 def load_config(file: Path, kind: type[Whole]) -> Whole:
     """What `file` says; raises ConfigurationError that names the field."""

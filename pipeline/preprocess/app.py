@@ -158,6 +158,7 @@ class PreprocessApp(faust.App):
         try:
             async for event in stream.noack().events():
                 await self._succession.follow(event.message)
+                await self._progress.committing()
                 await self._batcher.put(self._gate.admit(event), _job_record(event.message))
         except Exception as error:  # noqa: BLE001 (Faust would restart the agent and skip the record)
             self.die(error)

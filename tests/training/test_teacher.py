@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.training.test_finetune import run, same
 from training.teacher import corrected
@@ -20,9 +21,13 @@ def test_the_known_labels_of_trusted_sets_stand_and_the_teacher_judges_the_rest(
     assert np.array_equal(corrected(scores, rows, ()), scores)
 
 
-def test_a_run_learns_so(base: Path, tmp_path: Path) -> None:
+def test_a_run_learns_so_and_says_which_sets_are_not_there(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(tmp_path, base, "teacher")
     taught: dict[str, Any] = {"teachers": [tmp_path / "teacher"], "teacher_weight": 1, "dropout": 0}
     plain = run(tmp_path, base, "plain", **taught)
     assert same(plain, run(tmp_path, base, "absent", trusted_sets=("absent",), **taught))
+    assert "note: the data has no set absent, which" in capsys.readouterr().err
     assert not same(plain, run(tmp_path, base, "trusted", trusted_sets=("toy",), **taught))
+    assert "note" not in capsys.readouterr().err

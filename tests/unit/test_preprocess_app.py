@@ -132,7 +132,11 @@ def follow_into(app: PreprocessApp) -> None:
         if each.offset >= PASSED_OVER:
             raise TransientError("records were passed over")
 
+    async def committing() -> None:
+        pass
+
     app._gate = AckGate(lambda: 1)
+    app._progress = SimpleNamespace(committing=committing)  # type: ignore[assignment]
     app._succession = SimpleNamespace(follow=follow)  # type: ignore[assignment]
 
 
@@ -160,6 +164,23 @@ def test_a_record_behind_others_that_never_came_ends_the_process_and_is_not_take
     taken = taking_up(app)
     with pytest.raises(Exited, match=str(exits.TRANSIENT)):
         asyncio.run(app._take_up(Stream([message(offset=0), message(offset=PASSED_OVER)])))
+    assert taken == [(0, 0)]
+
+
+def test_a_record_waits_while_commits_are_overdue(app: PreprocessApp) -> None:
+    taken = taking_up(app)
+
+    async def story() -> None:
+        overdue = asyncio.Event()
+        app._progress = SimpleNamespace(committing=overdue.wait)  # type: ignore[assignment]
+        taking = asyncio.create_task(app._take_up(Stream([message(offset=0)])))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert taken == []
+        overdue.set()
+        await taking
+
+    asyncio.run(story())
     assert taken == [(0, 0)]
 
 

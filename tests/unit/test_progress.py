@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ from kafka.errors import CommitFailedError
 from pipeline.backlog import Waiting
 from pipeline.gateway.progress import ReplyProgress
 from pipeline.preprocess.gate import AckGate
-from pipeline.preprocess.progress import FaustProgress, position_of
+from pipeline.preprocess.progress import COMMIT_OVERDUE_S, FaustProgress, position_of
 from pipeline.settings import Settings
 from tests.support.loops import TOPIC, World
 from workers.attempts import Marker
@@ -50,11 +51,11 @@ def consumer_at(position: int | None, unacked: tuple[int, ...] = ()) -> Any:
     return SimpleNamespace(_thread=SimpleNamespace(_consumer=inner), unacked=messages)
 
 
-def progress(consumer: Any, *, end: int = 10) -> tuple[FaustProgress, AckGate]:
+def progress(consumer: Any, *, end: int = 10, clock: Callable[[], float] = time.monotonic) -> tuple[FaustProgress, AckGate]:
     """Of an app with this consumer, one partition, and a broker whose log ends there."""
     gate = AckGate(lambda: GENERATION)
     app = SimpleNamespace(consumer=consumer, consumer_generation_id=GENERATION)
-    found = FaustProgress(app, gate, Broker(jobs=end))  # type: ignore[arg-type]
+    found = FaustProgress(app, gate, Broker(jobs=end), clock)  # type: ignore[arg-type]
     found.assigned([TP(*PLACE)])
     return found, gate
 
@@ -85,6 +86,23 @@ def test_acknowledged_is_finished_when_a_round_of_commits_has_ended() -> None:
     assert (found.counts(), found.lag()) == ((1, 0), 7)
     found.on_commit_completed(None, None)
     assert (found.counts(), found.lag()) == ((1, 7), 0)
+
+
+def test_nothing_is_taken_up_while_commits_are_overdue() -> None:
+    async def told(*, acknowledged: int, since_s: float) -> bool:
+        now = 100.0
+        found, gate = progress(consumer_at(10), clock=lambda: now)
+        gate.acknowledged, now = acknowledged, now + since_s
+        waiting = asyncio.create_task(found.committing())
+        await asyncio.sleep(0)
+        waited = not waiting.done()
+        found.on_commit_completed(None, None)
+        await waiting
+        return waited
+
+    assert asyncio.run(told(acknowledged=1, since_s=COMMIT_OVERDUE_S + 0.1))
+    assert not asyncio.run(told(acknowledged=1, since_s=COMMIT_OVERDUE_S - 0.1))
+    assert not asyncio.run(told(acknowledged=0, since_s=1000)), "nothing that could come again"
 
 
 def test_faust_tells_its_sensors_when_a_round_of_commits_has_ended() -> None:
