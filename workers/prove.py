@@ -60,6 +60,8 @@ def prove(inference: Inference, bundle: Bundle, tokenizer: Tokenizer, policies: 
     for canary in spec.canaries:
         text = normalise(canary.text).text
         raw = _raw(text, inference, bundle, tokenizer)
+        if not np.isfinite(raw).all():
+            raise BundleError(f"model {spec.name}: it fails on the canary {canary.text!r}")
         found = [highest(raw, spec.labels)] if canary.label else _verdicts(raw, bundle, judging, detector.detect(text))
         expected = canary.label or canary.verdict
         if found and expected not in found:
@@ -79,10 +81,7 @@ def _raw(text: str, inference: Inference, bundle: Bundle, tokenizer: Tokenizer) 
     spec = bundle.manifest
     windows = cut_windows(tokenizer.encode_batch([text])[0], spec.windows, spec.tokenizer.begin_id, spec.tokenizer.end_id)
     scores = probabilities(inference.logits(windows), spec.head)
-    raw = fold(scores, np.array([len(window) for window in windows]), spec.labels)
-    if not np.isfinite(raw).all():
-        raise BundleError(f"model {spec.name}: it fails on the canary {text!r}")
-    return raw
+    return fold(scores, np.array([len(window) for window in windows]), spec.labels)
 
 
 def _verdicts(raw: Floats, bundle: Bundle, judging: Collection[LoadedPolicy], language: str) -> list[str]:

@@ -1,6 +1,5 @@
 """Texts whose verdict or topic is known: a worker that gets one wrong does not report ready."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -35,7 +34,7 @@ def canaries_of(card: DataCard, table: Table, scores: Floats) -> tuple[Canary, .
     if card.names == NAMES:
         return MODERATION
     if card.asks_for_nothing:
-        return tuple(_topics(table, scores))
+        return _topics(table, scores)
     harm = [i for i, label in enumerate(card.labels) if not label.harmless]
     truly = (table.labels[:, harm] == 1).any(axis=1)
     order = [int(i) for i in np.argsort(scores[:, harm].max(axis=1), kind="stable") if len(table.texts[i]) <= CHARACTERS_MAX]
@@ -49,15 +48,15 @@ def canaries_of(card: DataCard, table: Table, scores: Floats) -> tuple[Canary, .
     return tuple(Canary(text=table.texts[i], verdict=verdict) for i, verdict in chosen)
 
 
-def _topics(table: Table, scores: Floats) -> Iterator[Canary]:
+def _topics(table: Table, scores: Floats) -> tuple[Canary, ...]:
     """The surest text of each label; raises BundleError where it knows only one of them."""
     best = scores.argmax(axis=1)
     short = np.array([len(text) <= CHARACTERS_MAX for text in table.texts], bool)
-    found = 0
+    found = list[Canary]()
     for i, name in enumerate(table.names):
         rows = np.flatnonzero(short & (best == i) & (table.labels[:, i] == 1))
         if len(rows):
-            found += 1
-            yield Canary(text=table.texts[int(rows[np.argmax(scores[rows, i])])], label=name)
-    if found < LABELS_MIN:
+            found.append(Canary(text=table.texts[int(rows[np.argmax(scores[rows, i])])], label=name))
+    if len(found) < LABELS_MIN:
         raise BundleError(f"of {len(table.texts)} texts, it finds no short one of two labels rightly: no canaries")
+    return tuple(found)
