@@ -43,7 +43,7 @@ RUN = Run(
 
 
 RUNS = Path(__file__).parents[2] / "training/runs"
-RUN_FILES = {"own", "finetune", "teacher", "fast", "further"}
+RUN_FILES = {"own", "finetune", "teacher", "fast", "further", "strong", "taught"}
 
 
 def run(tmp_path: Path, base: Path, name: str = "run", **changes: Any) -> dict[str, torch.Tensor]:

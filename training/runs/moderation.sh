@@ -7,7 +7,8 @@
 #   BASE   folder of the base encoder: intfloat/multilingual-e5-small, or the same with a smaller vocabulary
 #
 # So 2.0.0 and 2.2.0 were made. With START=FOLDER it goes on from the bundle there in place of all this: further epochs of the fast
-# model, then half of the way back. So 2.1.0 was made from 2.0.0; 2.1.1 is 2.1.0, exported anew.
+# model, then half of the way back. So 2.1.0 was made from 2.0.0; 2.1.1 is 2.1.0, exported anew. With EARLIER=FOLDER as well, a bundle
+# of the same vocabulary, both teach a strong model first, and that and START teach the fast one. So 2.3.0 was made from 2.2.0 and 2.0.0.
 #
 # Cut it whenever you like and start it again: a finished step is passed over, and training goes on from its last checkpoint.
 # Hours on two CPU cores, minutes on a GPU, which is used where there is one. PROCESSES=4 trains in four processes (one a GPU);
@@ -16,10 +17,12 @@ set -eu
 DATA=$(realpath "$1")
 BASE=$(realpath "$2")
 START=${START:+$(realpath "$START")}
+EARLIER=${EARLIER:+$(realpath "$EARLIER")}
 OUT=$(realpath -m "${3:-runs/moderation}")
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 PROCESSES=${PROCESSES:-1}
+RELEASE=${RELEASE:-${EARLIER:+2.3.0}}
 RELEASE=${RELEASE:-${START:+2.1.1}}
 RELEASE=${RELEASE:-2.2.0}
 FILES=training/runs/moderation
@@ -50,19 +53,33 @@ finish() { # RUN BUNDLE [OPTION…]
     touch "$OUT/$run.finished"
 }
 
+spell() { # emoji that the vocabulary lacks are read by their names
+    [ -e "$OUT/base/tokenizer.json" ] || "$PYTHON" -m training.tokenizer spell --base "$BASE" --output "$OUT/base"
+    BASE=$OUT/base
+}
+
 [ -e "$OUT/data/card.json" ] || "$PYTHON" -m training.prepare --data "$DATA" --output "$OUT/data"
 if [ -n "$START" ]; then
     [ -e "$OUT/start/made.json" ] || "$PYTHON" -m training.unpack --bundle "$START" --state "$OUT/start"
+    after=further
+    if [ -n "$EARLIER" ]; then
+        [ -e "$OUT/earlier/made.json" ] || "$PYTHON" -m training.unpack --bundle "$EARLIER" --state "$OUT/earlier"
+        cp "$OUT/start/tokenizer.json" "$OUT/earlier/" # the same ids; of 2.0.0's it lacks only how emoji are read
+        spell
+        train strong --teacher "$OUT/start" --teacher "$OUT/earlier"
+        after=taught
+        set -- --teacher "$OUT/strong" --teacher "$OUT/start"
+    else
+        set --
+    fi
     BASE=$OUT/start
-    train further --from "$OUT/start"
+    train $after --from "$OUT/start" "$@"
     [ -e "$OUT/between/made.json" ] ||
-        "$PYTHON" -m training.average --before "$OUT/start" --after "$OUT/further" --state "$OUT/between"
-    finish between moderation-en-zh --precision int8
+        "$PYTHON" -m training.average --before "$OUT/start" --after "$OUT/$after" --state "$OUT/between"
+    finish between moderation-en-zh --precision int8 ${EARLIER:+--with-run "$OUT/strong"}
     exit
 fi
-# Emoji that the vocabulary lacks are read by their names.
-[ -e "$OUT/base/tokenizer.json" ] || "$PYTHON" -m training.tokenizer spell --base "$BASE" --output "$OUT/base"
-BASE=$OUT/base
+spell
 train teacher
 train fast --teacher "$OUT/teacher" --from "$OUT/teacher"
 finish fast moderation-en-zh --precision int8 --with-run "$OUT/teacher"
