@@ -18,6 +18,7 @@ DATA=$(realpath "$1")
 BASE=$(realpath "$2")
 START=${START:+$(realpath "$START")}
 EARLIER=${EARLIER:+$(realpath "$EARLIER")}
+[ -z "$EARLIER" ] || : "${START:?EARLIER goes with START}"
 OUT=$(realpath -m "${3:-runs/moderation}")
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
